@@ -1,0 +1,97 @@
+# Two commands matter: `make demo` and `make test`. Both set up what is missing, and ask nothing.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Cargo runs on all cores by itself; two of them would only wait for each other.
+.NOTPARALLEL:
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
+MESHGUARD := $(TARGET_DIR)/release/meshguard
+# Arguments for `make demo`, such as DEMO_ARGS=--json.
+DEMO_ARGS ?=
+# Real policies and answers that some tests read. Absolute, because Cargo runs each test in its crate's folder.
+override MESHGUARD_DATA := $(abspath $(or $(MESHGUARD_DATA),../shared/data))
+export MESHGUARD_DATA
+
+say = @printf '==> %s\n' "$(1)"
+# $(call skip,WHAT,WHY): a line for people; a failure in CI, where nothing may be left out unseen.
+skip = { echo "skipped: $(1) ($(2))"; [[ "$${CI:-}" != true ]]; }
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## Install and build what a clone needs (first time: 10 to 15 minutes, for RocksDB)
+	@scripts/setup.sh
+
+.PHONY: build
+build: setup ## Build the meshguard command, optimised
+	$(call say,building the meshguard command (optimised; some minutes the first time))
+	@cargo build --release -p meshguard-cli
+
+.PHONY: demo
+demo: build ## Run the whole product on this machine, from publishing a policy to deciding offline
+	$(call say,running the demo (under a minute))
+	@"$(MESHGUARD)" demo $(DEMO_ARGS)
+
+.PHONY: test
+test: lint check-generated check-layers check-data cargo-test check-demo ## Everything that CI checks
+
+.PHONY: cargo-test
+cargo-test: setup ## The tests alone
+	$(call say,building and running the tests (some minutes the first time))
+	@cargo test --workspace --no-fail-fast
+
+.PHONY: lint
+lint: setup ## Formatting and clippy, with warnings as errors
+	$(call say,checking the formatting)
+	@cargo fmt --all --check
+	$(call say,running clippy (checks every crate; some minutes the first time))
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: check-layers
+check-layers: setup ## Check who depends on whom, and that the engine reaches no network crate
+	$(call say,checking the arrows between crates)
+	@if command -v jq >/dev/null; then scripts/check-layers.sh; else $(call skip,arrows between crates,no jq); fi
+
+.PHONY: check-data
+check-data: # Tests on outside data skip themselves; here it is said once, and CI insists.
+	@[[ -d "$(MESHGUARD_DATA)" ]] || $(call skip,tests on outside data,no folder $(MESHGUARD_DATA); set MESHGUARD_DATA)
+
+.PHONY: check-demo
+check-demo: build # The demo as data: it fails by itself if a step doesn't hold; jq checks that it says so in the promised form.
+	$(call say,running the demo as a test (under a minute))
+	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
+	"$(MESHGUARD)" demo --json >"$$out" || { cat "$$out"; exit 1; }; \
+	if ! command -v jq >/dev/null; then $(call skip,the form of the demo's output,no jq); exit; fi; \
+	jq -e '.ok and (.steps | length > 0 and all(.ok)) and .decisions.n > 0 and .audit.edge == .audit.server' "$$out" >/dev/null \
+	|| { echo "the demo ran, but its output isn't what is promised:"; cat "$$out"; exit 1; }; \
+	jq -r '"demo: ok, \(.steps | length) steps, \(.decisions.n) decisions, p50 \(.decisions.p50_ns) ns, p99 \(.decisions.p99_ns) ns"' "$$out"
+
+.PHONY: proto
+proto: setup ## Generate proto's Rust code again, after a change of a .proto file
+	@cargo run -q -p meshguard-proto-codegen
+
+.PHONY: header
+header: setup ## Generate ffi/include/meshguard.h again, after a change of the C interface
+	@cargo run -q -p meshguard-ffi --example header
+
+.PHONY: check-generated
+check-generated: setup ## Check that generated files are what the generators make
+	$(call say,comparing generated code and header with their sources)
+	@cargo run -q -p meshguard-proto-codegen -- --check
+	@cargo run -q -p meshguard-ffi --example header -- --check
+
+.PHONY: deny
+deny: ## Licences, advisories and banned crates (needs cargo-deny)
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else $(call skip,licences and advisories,no cargo-deny: cargo install cargo-deny); fi
+
+.PHONY: bench
+bench: setup ## Run the benchmarks (see benches/README.md)
+	@cargo bench -p meshguard-benches
+
+.PHONY: clean
+clean: ## Delete what Cargo built here; the RocksDB archive stays
+	@cargo clean
