@@ -1,0 +1,339 @@
+//! From a bundle offered to a bundle served: verify the destination, not the journey.
+//!
+//! Signature, tenant, floor, expiry → bodies by digest → compile → smoke vectors → one synced batch → swap. Any failure:
+//! what serves keeps serving, and the refusal says at which stage and why.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::Event;
+use crate::bundle::{AtLeast, Envelope, Revision, VerifiedBundle, VerifiedManifest};
+use crate::digest::Digest;
+use crate::engine::{Applying, Engine};
+use crate::error::{Error, Refusal, Stage};
+use crate::eval::{Program, RemoteData};
+use crate::snapshot::{Origin, Snapshot};
+use crate::store::{Batch, Durability, StoreError, end_of};
+
+/// Starts that a bundle may fail to survive before it isn't tried again.
+const MAX_STARTS: u32 = 3;
+
+/// What [`Engine::apply`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It serves now, in the place of `from`.
+    Activated {
+        /// What served before.
+        from: Option<Revision>,
+    },
+    /// It served already.
+    Unchanged,
+}
+
+/// The floor as the store holds it: the files hold the order only.
+#[derive(Serialize, Deserialize)]
+struct StoredFloor {
+    at: AtLeast,
+    manifest: Digest,
+}
+
+/// Why a manifest isn't tried, or how often a start with it was begun.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Quarantine {
+    Refused { engine_version: String, refusal: Refusal },
+    Starts(u32),
+}
+
+impl Engine {
+    /// Checks a manifest before any body of it is fetched: signature, tenant, scope, sizes, expiry, floor, quarantine.
+    ///
+    /// # Errors
+    /// Why it can't be served; nothing changed but the record of it.
+    pub fn admit(&self, envelope: Envelope) -> Result<VerifiedManifest, Refusal> {
+        let revision = crate::bundle::Manifest::parse(&envelope.payload)
+            .ok()
+            .map(|manifest| manifest.revision(Digest::of(&envelope.payload)));
+        let mut applying = self.applying();
+        self.check_manifest(envelope)
+            .inspect_err(|refusal| self.refused(&mut applying, revision, refusal))
+    }
+
+    /// Serves `bundle` from now on. When it returns, a restart serves it too.
+    ///
+    /// Compiles on the calling thread; decisions go on meanwhile, and none fails or waits for the swap.
+    ///
+    /// # Errors
+    /// Why it isn't served. What served before still does.
+    pub fn apply(&self, bundle: &VerifiedBundle) -> Result<Applied, Error> {
+        let mut applying = self.applying();
+        let result = self.try_apply(&mut applying, bundle);
+        match &result {
+            Ok(applied) => {
+                applying.behind = None;
+                if let Applied::Activated { from } = *applied {
+                    self.note(Event::Activated {
+                        revision: bundle.revision(),
+                        from,
+                    });
+                }
+            }
+            Err(error) => {
+                let refusal = as_refusal(error);
+                self.refused(&mut applying, Some(bundle.revision()), &refusal);
+            }
+        }
+        result
+    }
+
+    /// Replaces the data held under remote roots. What serves is compiled anew with it; for the control plane.
+    ///
+    /// # Errors
+    /// What serves can't be compiled with this data; the data before stays.
+    pub fn set_remote_data(&self, data: RemoteData) -> Result<(), Error> {
+        let mut applying = self.applying();
+        if let Some(bundle) = self.stored_bundle(&self.layout.active())? {
+            let program = compile(&bundle, &data)?;
+            self.current.swap(self.snapshot(&bundle, program, Origin::Applied));
+        }
+        applying.remote_data = data;
+        Ok(())
+    }
+
+    /// Serves what the store last held; at start. Nothing valid is no error: everything is denied until something is.
+    pub(crate) fn restore(&self) -> Result<(), Error> {
+        let mut applying = self.applying();
+        self.restore_floor()?;
+        for (slot, key) in [("active", self.layout.active()), ("previous", self.layout.previous())] {
+            match self.try_restore(&applying, &key) {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(slot, %error, "a bundle in the store can't be served");
+                    // The newest one's fault is what explains why an older one serves.
+                    applying.behind.get_or_insert(as_refusal(&error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn try_restore(&self, applying: &Applying, key: &[u8]) -> Result<bool, Error> {
+        let Some(bundle) = self.stored_bundle(key)? else {
+            return Ok(false);
+        };
+        self.mark_start(bundle.revision())?;
+        let program = compile(&bundle, &applying.remote_data);
+        self.unmark_start(bundle.revision())?;
+        self.current.swap(self.snapshot(&bundle, program?, Origin::Store));
+        Ok(true)
+    }
+
+    /// What is stored is verified like what is received: the disk is no more trusted than the network, only the floor is
+    /// not asked again, because it binds what is offered and not what was accepted here.
+    fn stored_bundle(&self, key: &[u8]) -> Result<Option<VerifiedBundle>, Error> {
+        let Some(json) = self.store.get(key)? else {
+            return Ok(None);
+        };
+        let manifest = VerifiedManifest::new(Envelope::from_json(&json)?, &self.trusted, &self.tenant, &self.scope)?;
+        let mut unreadable = None;
+        let bundle = manifest.assemble(|file| match self.body(&file.digest) {
+            Ok(body) => body,
+            Err(error) => {
+                unreadable = Some(error);
+                None
+            }
+        });
+        unreadable.map_or_else(|| Ok(Some(bundle?)), Err)
+    }
+
+    fn try_apply(&self, applying: &mut Applying, bundle: &VerifiedBundle) -> Result<Applied, Error> {
+        let manifest = self.check_manifest(bundle.envelope().clone())?;
+        let from = self.current.load().as_ref().and_then(|snapshot| snapshot.revision);
+        if from == Some(manifest.revision()) {
+            return Ok(Applied::Unchanged);
+        }
+        let program = compile(bundle, &applying.remote_data)?;
+        // The floor first: a crash between the two leaves a floor without its bundle, which the next offer mends; the
+        // other way round leaves a bundle that an older offer could undo.
+        let store = |e: StoreError| Refusal::new(Stage::Store, "store", e.to_string());
+        self.floors.raise(bundle.revision().order()).map_err(store)?;
+        self.persist(bundle).map_err(|error| match error {
+            Error::Store(error) => store(error).into(),
+            other => other,
+        })?;
+        self.current.swap(self.snapshot(bundle, program, Origin::Applied));
+        Ok(Applied::Activated { from })
+    }
+
+    /// Bodies, manifest, floor and the moment of hearing, in one synced batch; bodies that neither this bundle nor the
+    /// one before needs go out with it.
+    fn persist(&self, bundle: &VerifiedBundle) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        let mut needed: Vec<Vec<u8>> = bundle
+            .manifest()
+            .files
+            .iter()
+            .map(|f| self.layout.blob(&f.digest))
+            .collect();
+        for (file, key) in bundle.manifest().files.iter().zip(&needed) {
+            if let Some(body) = bundle.bundle().files.get(&file.path) {
+                batch.put(key.as_slice(), body.as_ref());
+            }
+        }
+        if let Some(json) = self.store.get(&self.layout.active())? {
+            if let Ok(manifest) = Envelope::from_json(&json).and_then(|e| crate::bundle::Manifest::parse(&e.payload)) {
+                needed.extend(manifest.files.iter().map(|file| self.layout.blob(&file.digest)));
+            }
+            batch.put(self.layout.previous(), json);
+        }
+        let blobs = self.layout.blobs();
+        for (key, _) in self.store.scan(&blobs, &end_of(&blobs), usize::MAX)? {
+            if !needed.contains(&key) {
+                batch.delete(key);
+            }
+        }
+        let revision = bundle.revision();
+        let floor = StoredFloor {
+            at: revision.order(),
+            manifest: revision.manifest,
+        };
+        batch.put(self.layout.active(), bundle.envelope().to_json());
+        batch.put(self.layout.floor(), to_json(&floor)?);
+        batch.put(self.layout.heard(), self.clock.wall_ms().to_be_bytes());
+        Ok(self.store.write(batch, Durability::Power)?)
+    }
+
+    fn snapshot(&self, bundle: &VerifiedBundle, program: Program, origin: Origin) -> Snapshot {
+        let (wall, boot) = (self.clock.wall_ms(), self.clock.boot_ms());
+        Snapshot::signed(bundle.manifest(), bundle.revision(), program, origin, wall, boot)
+    }
+
+    fn check_manifest(&self, envelope: Envelope) -> Result<VerifiedManifest, Refusal> {
+        let manifest = VerifiedManifest::new(envelope, &self.trusted, &self.tenant, &self.scope)?;
+        let revision = manifest.revision();
+        if manifest.manifest().expires_at_ms <= self.clock.wall_ms() {
+            let detail = format!("{revision} expired; publish a new version");
+            return Err(Refusal::new(Stage::Expired, "expired", detail));
+        }
+        let store = |e: Error| Refusal::new(Stage::Store, "store", e.to_string());
+        let floor = self.floors.get();
+        if revision.order() < floor {
+            let detail = format!("{revision} is older than {floor}, which was accepted here; publish a newer version");
+            return Err(Refusal::new(Stage::Version, "rollback", detail));
+        }
+        let stored: Option<StoredFloor> = self.read_json(&self.layout.floor()).map_err(store)?;
+        if stored.is_some_and(|stored| stored.at == revision.order() && stored.manifest != revision.manifest) {
+            let detail = format!(
+                "another bundle is known as version {}; versions are never reused",
+                revision.order()
+            );
+            return Err(Refusal::new(Stage::Version, "equivocation", detail));
+        }
+        match self
+            .read_json(&self.layout.quarantine(&revision.manifest))
+            .map_err(store)?
+        {
+            Some(Quarantine::Refused {
+                engine_version,
+                refusal,
+            }) if engine_version == env!("CARGO_PKG_VERSION") => Err(refusal),
+            _ => Ok(manifest),
+        }
+    }
+
+    /// Remembers a refusal: for `status`, for the record, and, where it can't go otherwise next time, for not trying it
+    /// again.
+    fn refused(&self, applying: &mut Applying, revision: Option<Revision>, refusal: &Refusal) {
+        let known = applying.behind.as_ref() == Some(refusal);
+        applying.behind = Some(refusal.clone());
+        if known {
+            return;
+        }
+        tracing::warn!(%refusal, "a bundle was refused; what serves keeps serving");
+        self.note(Event::Refused {
+            revision,
+            stage: refusal.stage,
+            code: refusal.code.clone(),
+        });
+        let lasting = matches!(
+            refusal.stage,
+            Stage::Parse | Stage::Compile | Stage::Smoke | Stage::Limit
+        );
+        if let (true, Some(revision)) = (lasting, revision) {
+            let entry = Quarantine::Refused {
+                engine_version: env!("CARGO_PKG_VERSION").into(),
+                refusal: refusal.clone(),
+            };
+            self.write_quarantine(revision, &entry, Durability::Process);
+        }
+    }
+
+    /// A bundle that kills the process while it compiles would kill every start: a mark is left before and removed
+    /// after, and the third mark found keeps it from being tried.
+    fn mark_start(&self, revision: Revision) -> Result<(), Error> {
+        let starts = match self.read_json(&self.layout.quarantine(&revision.manifest))? {
+            Some(Quarantine::Starts(starts)) => starts,
+            _ => 0,
+        };
+        if starts >= MAX_STARTS {
+            let detail = format!("{revision} ended {starts} starts and isn't tried again; publish a newer version");
+            return Err(Refusal::new(Stage::Compile, "kills_start", detail).into());
+        }
+        self.write_quarantine(revision, &Quarantine::Starts(starts + 1), Durability::Power);
+        Ok(())
+    }
+
+    fn unmark_start(&self, revision: Revision) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.delete(self.layout.quarantine(&revision.manifest));
+        Ok(self.store.write(batch, Durability::Process)?)
+    }
+
+    fn write_quarantine(&self, revision: Revision, entry: &Quarantine, durability: Durability) {
+        let written = to_json(entry).and_then(|json| {
+            let mut batch = Batch::new();
+            batch.put(self.layout.quarantine(&revision.manifest), json);
+            Ok(self.store.write(batch, durability)?)
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "can't write down that a bundle is quarantined");
+        }
+    }
+
+    /// The higher of what files and store hold.
+    fn restore_floor(&self) -> Result<(), Error> {
+        if let Some(stored) = self.read_json::<StoredFloor>(&self.layout.floor())? {
+            self.floors.raise(stored.at)?;
+        }
+        Ok(())
+    }
+
+    fn read_json<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Error> {
+        // Something unreadable counts as absent: each of these values is a second line of defence, or made again.
+        Ok(self.store.get(key)?.and_then(|json| serde_json::from_slice(&json).ok()))
+    }
+}
+
+/// Compiling is where a hostile bundle would show what it can do: a panic is one more refusal.
+fn compile(bundle: &VerifiedBundle, remote_data: &RemoteData) -> Result<Program, Refusal> {
+    catch_unwind(AssertUnwindSafe(|| Program::compile(bundle.bundle(), remote_data))).unwrap_or_else(|_| {
+        Err(Refusal::new(
+            Stage::Compile,
+            "panic",
+            "the compiler panicked on this bundle; please report it",
+        ))
+    })
+}
+
+fn as_refusal(error: &Error) -> Refusal {
+    match error {
+        Error::Refused(refusal) => refusal.clone(),
+        other => Refusal::new(Stage::Store, "store", other.to_string()),
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|e| Error::Internal(e.to_string()))
+}

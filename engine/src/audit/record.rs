@@ -1,0 +1,186 @@
+//! One record, as it lies in the journal and travels to the control plane: JSON, its bytes never rewritten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Revision;
+use crate::decision::{Decision, Effect, ReasonCode, Source};
+use crate::digest::Digest;
+use crate::error::Stage;
+use crate::request::Request;
+
+/// One audited event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The format: 1.
+    pub v: u32,
+    /// Its number in its chain, from 0.
+    pub seq: u64,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Whose.
+    pub tenant: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A decision was made.
+    Decision(Box<DecisionRecord>),
+    /// A bundle began to serve.
+    Activated {
+        /// Which.
+        revision: Revision,
+        /// In whose place.
+        from: Option<Revision>,
+    },
+    /// A bundle was refused; the one before keeps serving.
+    Refused {
+        /// Which, if its manifest could be read.
+        revision: Option<Revision>,
+        /// Where it failed.
+        stage: Stage,
+        /// The refusal's code.
+        code: String,
+    },
+    /// The control plane withdrew this edge's authorisation, or gave it back.
+    Withdrawn {
+        /// Whether it is withdrawn now.
+        withdrawn: bool,
+    },
+    /// Fail-open answered in place of a PDP that couldn't be reached. Durable before the answer returned.
+    FailOpen(Box<DecisionRecord>),
+}
+
+/// A decision, without what needs masking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// The decision's id.
+    pub decision_id: String,
+    /// The rule asked.
+    pub entrypoint: String,
+    /// What was answered.
+    pub effect: Effect,
+    /// In mode `audit`, what would have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_be_effect: Option<Effect>,
+    /// Why, as codes; the texts may quote the input.
+    pub reasons: Vec<ReasonCode>,
+    /// The policy's name for the rule that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Where the answer came from.
+    pub source: Source,
+    /// Whether the local answer was certain.
+    pub certain: bool,
+    /// The revision that decided.
+    pub revision: Option<Revision>,
+    /// Nanoseconds from question to answer.
+    pub latency_ns: u64,
+    /// The caller's name for the request.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// W3C trace id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_id: String,
+    /// Of the whole request; tells whether two records are of one question, not what it was.
+    pub request_digest: Digest,
+    /// The fields that the manifest lists as plain, by JSON pointer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plain: BTreeMap<String, serde_json::Value>,
+}
+
+impl DecisionRecord {
+    pub(crate) fn new(decision: &Decision, request: &Request, plain: &Arc<[String]>) -> Self {
+        let document = serde_json::to_value(request).unwrap_or_default();
+        let bytes = serde_json::to_vec(request).unwrap_or_default();
+        let entrypoint = &request.entrypoint;
+        Self {
+            decision_id: decision.id.to_string(),
+            entrypoint: if entrypoint.is_empty() {
+                crate::bundle::DEFAULT_ENTRYPOINT
+            } else {
+                entrypoint
+            }
+            .to_owned(),
+            effect: decision.verdict.effect,
+            would_be_effect: decision.would_be_effect,
+            reasons: decision.verdict.reasons.iter().map(|reason| reason.code).collect(),
+            rule: decision.verdict.rule.clone(),
+            source: decision.source,
+            certain: decision.certain,
+            revision: decision.revision,
+            latency_ns: decision.latency_ns,
+            request_id: request.request_id.clone(),
+            trace_id: request.trace_id.clone(),
+            request_digest: Digest::of(&bytes),
+            plain: plain
+                .iter()
+                .filter_map(|pointer| Some((pointer.clone(), document.pointer(pointer)?.clone())))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{DecisionId, Reason, Verdict};
+
+    fn decision() -> Decision {
+        let mut verdict = Verdict::deny(Reason::new(ReasonCode::Policy, "no access to hunter2"));
+        verdict.rule = Some("secrets".into());
+        Decision {
+            id: DecisionId(7),
+            request_id: "r".into(),
+            verdict,
+            certain: true,
+            source: Source::Local,
+            revision: None,
+            would_be_effect: None,
+            policy_age_ms: None,
+            at_ms: 1,
+            latency_ns: 2,
+            recorded: true,
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_plain_fields_is_written() {
+        let request = Request::new("agent-7", "files.read")
+            .resource("file:/srv/hunter2")
+            .context(r#"{"password":"hunter2","size":3}"#)
+            .unwrap();
+        let plain: Arc<[String]> = ["/action", "/context/size", "/context/absent"]
+            .map(str::to_owned)
+            .into();
+        let record = DecisionRecord::new(&decision(), &request, &plain);
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(record.plain.get("/action").unwrap(), "files.read");
+        assert_eq!(record.plain.get("/context/size").unwrap(), 3);
+        assert_eq!(record.plain.len(), 2);
+    }
+
+    #[test]
+    fn round_trip() {
+        let request = Request::new("a", "b");
+        let event = Event::Decision(Box::new(DecisionRecord::new(&decision(), &request, &[].into())));
+        let record = Record {
+            v: 1,
+            seq: 3,
+            at_ms: 4,
+            tenant: "acme".into(),
+            event,
+        };
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""kind":"decision""#), "{text}");
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+}

@@ -1,0 +1,364 @@
+//! A decision: no lock on a queue's fast path, no disk, no network, no `await`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::audit::{NotRecorded, Recording};
+use crate::bundle::{BuiltinErrors, DEFAULT_ENTRYPOINT, Defer, Entrypoint, Mode, Revision};
+use crate::decision::{Decision, Effect, Reason, ReasonCode, Source, Verdict};
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::eval::{Evaluated, document, read_strict, verdict};
+use crate::request::Request;
+use crate::snapshot::Snapshot;
+
+/// How far the wall clock may be behind a signed time before time-based rules aren't trusted, in milliseconds.
+const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
+
+/// How long a durable record may take before the decision becomes a deny.
+const DURABLE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the engine can say by itself, before anybody else is asked and before it is recorded.
+#[derive(Debug, Clone)]
+#[must_use = "an outcome isn't a decision until it is recorded"]
+pub struct Outcome {
+    verdict: Verdict,
+    certain: bool,
+    /// What the local policy said, where the answer isn't certain only for its age.
+    stale_allow: Option<Verdict>,
+    source: Source,
+    revision: Option<Revision>,
+    program: Option<Digest>,
+    mode: Mode,
+    entrypoint: Entrypoint,
+    policy_age_ms: Option<u64>,
+    plain: Arc<[String]>,
+    started_ns: u64,
+    fail_open: bool,
+}
+
+impl Outcome {
+    /// Whether the answer is the same whatever data isn't held here. If not, the verdict is a deny that says why.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.certain
+    }
+
+    /// Whether the remote PDP may be asked: the answer isn't certain, and the entrypoint doesn't forbid it.
+    #[must_use]
+    pub fn may_defer(&self) -> bool {
+        !self.certain && self.entrypoint.defer != Defer::Never
+    }
+
+    /// What it says as it stands.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The bundle that was asked.
+    pub fn revision(&self) -> Option<Revision> {
+        self.revision
+    }
+
+    /// The digest of everything in the bundle that decides; two outcomes of different programs aren't comparable.
+    pub fn program(&self) -> Option<Digest> {
+        self.program
+    }
+
+    /// The remote PDP answered.
+    pub fn answered(mut self, verdict: Verdict) -> Self {
+        self.verdict = verdict;
+        self.source = Source::Remote;
+        self.certain = true;
+        self
+    }
+
+    /// The remote PDP gave no answer: deny, and say why after the reasons for asking it.
+    pub fn unanswered(mut self, reason: Reason) -> Self {
+        self.verdict.reasons.push(reason);
+        self.source = Source::FailureMode;
+        self
+    }
+
+    /// Whether fail-open may apply at all: a verified bundle is in hand, and age or remote data is all that is missing.
+    #[must_use]
+    pub fn may_fail_open(&self) -> bool {
+        let only = |reason: &Reason| matches!(reason.code, ReasonCode::Stale | ReasonCode::RemoteData);
+        !self.certain && self.revision.is_some() && self.verdict.reasons.iter().all(only)
+    }
+
+    /// Fail-open applies: what the stale policy allowed, or a bare allow where data is missing. Its record is durable
+    /// before the decision is returned.
+    pub fn failed_open(mut self, reason: Reason) -> Self {
+        let mut allow = self.stale_allow.take().unwrap_or_else(|| Verdict {
+            reasons: self.verdict.reasons.clone(),
+            ..Verdict::new(Effect::Allow, ReasonCode::FailOpen)
+        });
+        allow.reasons.push(reason);
+        allow.reasons.push(ReasonCode::FailOpen.into());
+        self.verdict = allow;
+        self.source = Source::FailureMode;
+        self.fail_open = true;
+        self
+    }
+}
+
+/// What a rule says about an input, for hosts that bring their own input shape.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// The rule's value; none when undefined.
+    pub value: Option<serde_json::Value>,
+    /// What that would be as a decision.
+    pub verdict: Verdict,
+    /// Whether the answer is the same whatever data isn't held here.
+    pub certain: bool,
+    /// The bundle that was asked.
+    pub revision: Option<Revision>,
+    /// How long it took, in nanoseconds.
+    pub ns: u64,
+}
+
+impl Engine {
+    /// Decides with what is held here: an uncertain answer is a deny. The decision is recorded.
+    ///
+    /// Never fails and never panics; whatever goes wrong is a deny with its reason.
+    pub fn decide(&self, request: &Request) -> Decision {
+        self.record(request, self.outcome(request))
+    }
+
+    /// Decides upon a request as JSON; one that can't be read is denied with the reason `bad_input`.
+    pub fn decide_json(&self, request: &[u8]) -> Decision {
+        match Request::from_json(request) {
+            Ok(request) => self.decide(&request),
+            Err(error) => {
+                let reason = Reason::new(ReasonCode::BadInput, error.to_string());
+                self.record(&Request::default(), self.refusal(Verdict::deny(reason)))
+            }
+        }
+    }
+
+    /// What the engine can say by itself. Not recorded: pass it to [`record`](Self::record), as it is or after the remote
+    /// PDP or the failure mode spoke.
+    pub fn outcome(&self, request: &Request) -> Outcome {
+        let started_ns = self.clock.elapsed_ns();
+        if self.opened.is_past() {
+            return Outcome {
+                started_ns,
+                ..self.refusal(Verdict::deny(ReasonCode::Forked))
+            };
+        }
+        // INVARIANT (one revision per decision): the only load, held to the end.
+        let guard = self.current.load();
+        let Some(snapshot) = guard.as_deref() else {
+            return Outcome {
+                started_ns,
+                certain: false,
+                ..self.refusal(Verdict::deny(ReasonCode::NoBundle))
+            };
+        };
+        let path = if request.entrypoint.is_empty() {
+            DEFAULT_ENTRYPOINT
+        } else {
+            request.entrypoint.as_str()
+        };
+        let age = self.live.age_ms(self.clock.as_ref());
+        let mut outcome = Outcome {
+            revision: snapshot.revision,
+            program: Some(snapshot.program.digest()),
+            policy_age_ms: age,
+            plain: Arc::clone(&snapshot.plain),
+            started_ns,
+            ..self.refusal(Verdict::deny(ReasonCode::UnknownEntrypoint))
+        };
+        let Some(entrypoint) = snapshot.entrypoint(path) else {
+            return outcome;
+        };
+        outcome.entrypoint = entrypoint.clone();
+        if !request.tenant_id.is_empty() && request.tenant_id != self.tenant {
+            outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, "the request names another tenant"));
+            return outcome;
+        }
+        if let Some(reason) = self.doubt(snapshot, entrypoint, request) {
+            outcome.verdict = Verdict::deny(reason);
+            outcome.certain = false;
+            return outcome;
+        }
+        let identity = request.identity.as_ref().or(self.identity.as_ref());
+        let identity = identity.filter(|i| i.applies_to(&request.actor.id, self.clock.wall_ms()));
+        let evaluated = match document(request, &self.tenant, identity.map(AsRef::as_ref)) {
+            Ok(input) => snapshot.program.decide(path, entrypoint.builtin_errors, input),
+            Err(error) => {
+                outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, error.to_string()));
+                return outcome;
+            }
+        };
+        outcome.mode = snapshot.mode();
+        outcome.certain = !matches!(evaluated, Evaluated::Unknown { .. } | Evaluated::Budget);
+        outcome.verdict = verdict(evaluated);
+        // A stale deny binds; a stale allow doesn't, where the entrypoint sets a limit.
+        let too_old = entrypoint
+            .max_staleness_ms
+            .is_some_and(|limit| age.is_none_or(|age| age > limit));
+        if too_old && outcome.certain && outcome.verdict.effect == Effect::Allow {
+            let stale = Verdict::deny(ReasonCode::Stale);
+            outcome.stale_allow = Some(std::mem::replace(&mut outcome.verdict, stale));
+            outcome.certain = false;
+        }
+        outcome
+    }
+
+    /// Gives an outcome its id and records it, once. A decision that can't be recorded is a deny.
+    pub fn record(&self, request: &Request, outcome: Outcome) -> Decision {
+        let mut decision = self.decision(request, &outcome);
+        if self.opened.is_past() {
+            // The journal is the parent's. What must be recorded is denied; the rest says that it isn't.
+            if outcome.entrypoint.durable || outcome.fail_open {
+                decision.verdict = Verdict::deny(ReasonCode::Forked);
+            }
+            decision.recorded = false;
+            return decision;
+        }
+        let (boxed, request) = (Box::new(decision.clone()), Box::new(request.clone()));
+        let plain = outcome.plain;
+        let recorded = if outcome.fail_open {
+            let recording = Recording::FailOpen {
+                decision: boxed,
+                request,
+                plain,
+            };
+            self.recorder.record_durably(recording, DURABLE_PATIENCE)
+        } else {
+            let recording = Recording::Decision {
+                decision: boxed,
+                request,
+                plain,
+            };
+            if outcome.entrypoint.durable {
+                self.recorder.record_durably(recording, DURABLE_PATIENCE)
+            } else {
+                self.recorder.record(recording)
+            }
+        };
+        if recorded == Err(NotRecorded) {
+            decision.verdict = Verdict::deny(ReasonCode::AuditUnavailable);
+            decision.would_be_effect = None;
+            decision.recorded = false;
+        }
+        self.counters.count(decision.verdict.effect, outcome.certain);
+        decision
+    }
+
+    /// Evaluates a rule by path over any input document, as OPA would, and doesn't record it.
+    ///
+    /// # Errors
+    /// No bundle is held, it is withdrawn or expired, the input isn't strict JSON, or the evaluation raised an error.
+    pub fn evaluate(&self, path: &str, input: &str, errors: BuiltinErrors) -> Result<Evaluation, Error> {
+        let started = self.clock.elapsed_ns();
+        if self.opened.is_past() {
+            return Err(Error::Evaluation(
+                "this process was forked after opening; open an engine of its own".into(),
+            ));
+        }
+        let guard = self.current.load();
+        let Some(snapshot) = guard.as_deref() else {
+            return Err(Error::Evaluation(
+                "no bundle is held; load one, or connect to a control plane".into(),
+            ));
+        };
+        if self.live.is_withdrawn() || self.is_expired(snapshot) {
+            return Err(Error::Evaluation(
+                "the bundle is expired or withdrawn; see the status".into(),
+            ));
+        }
+        let input = read_strict(input).map_err(|e| Error::Evaluation(e.to_string()))?;
+        let evaluated = snapshot.program.evaluate(path, errors == BuiltinErrors::Deny, input);
+        let value = match &evaluated {
+            Evaluated::Value(value) => {
+                let json = value.to_json_str().map_err(|e| Error::Evaluation(e.to_string()))?;
+                Some(serde_json::from_str(&json).map_err(|e| Error::Evaluation(e.to_string()))?)
+            }
+            Evaluated::Undefined | Evaluated::Unknown { .. } => None,
+            Evaluated::Conflict(text) | Evaluated::Error(text) => return Err(Error::Evaluation(text.clone())),
+            Evaluated::Budget => return Err(Error::Evaluation("out of time".into())),
+            Evaluated::Panic => return Err(Error::Internal("the evaluator panicked".into())),
+        };
+        Ok(Evaluation {
+            value,
+            certain: !matches!(evaluated, Evaluated::Unknown { .. }),
+            verdict: verdict(evaluated),
+            revision: snapshot.revision,
+            ns: self.clock.elapsed_ns().saturating_sub(started),
+        })
+    }
+
+    /// Why what is held can't be asked this now. These depend on the clock and on live state, so they come before
+    /// anything that could be remembered.
+    fn doubt(&self, snapshot: &Snapshot, entrypoint: &Entrypoint, request: &Request) -> Option<ReasonCode> {
+        if self.live.is_withdrawn() {
+            return Some(ReasonCode::Withdrawn);
+        }
+        if self.is_expired(snapshot) {
+            return Some(ReasonCode::Expired);
+        }
+        if request
+            .at_least_revision
+            .is_some_and(|asked| snapshot.revision.is_none_or(|held| held.order() < asked))
+        {
+            return Some(ReasonCode::BelowRequested);
+        }
+        if entrypoint.defer == Defer::Always {
+            return Some(ReasonCode::PolicyDefers);
+        }
+        let behind = snapshot.issued_at_ms.saturating_sub(self.clock.wall_ms());
+        (snapshot.program.reads_time() && behind > CLOCK_SKEW_MS).then_some(ReasonCode::ClockSuspect)
+    }
+
+    /// A certain deny that no policy made.
+    fn refusal(&self, verdict: Verdict) -> Outcome {
+        Outcome {
+            verdict,
+            certain: true,
+            stale_allow: None,
+            source: Source::Local,
+            revision: None,
+            program: None,
+            mode: Mode::Enforce,
+            entrypoint: Entrypoint::default(),
+            policy_age_ms: None,
+            plain: Arc::default(),
+            started_ns: self.clock.elapsed_ns(),
+            fail_open: false,
+        }
+    }
+
+    fn decision(&self, request: &Request, outcome: &Outcome) -> Decision {
+        let mut verdict = outcome.verdict.clone();
+        if verdict.effect != Effect::Deny {
+            let unknown = verdict.obligations.iter().find(|o| !self.obligations.contains(&o.id));
+            if let Some(obligation) = unknown {
+                verdict = Verdict::deny(Reason::new(ReasonCode::UnknownObligation, obligation.id.clone()));
+            }
+        }
+        let mut would_be_effect = None;
+        if outcome.mode == Mode::Audit && outcome.certain && verdict.effect != Effect::Allow {
+            would_be_effect = Some(verdict.effect);
+            verdict.effect = Effect::Allow;
+        }
+        Decision {
+            id: self.next_id(),
+            request_id: request.request_id.clone(),
+            verdict,
+            certain: outcome.certain,
+            source: outcome.source,
+            revision: outcome.revision,
+            would_be_effect,
+            policy_age_ms: outcome.policy_age_ms,
+            at_ms: self.clock.wall_ms(),
+            latency_ns: self.clock.elapsed_ns().saturating_sub(outcome.started_ns),
+            recorded: true,
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The engine: open, decide, apply, status. What each does is in a file of its own.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::audit::{Event, Journal, Recorder, Recording};
+use crate::bundle::Envelope;
+use crate::clock::Clock;
+use crate::config::EngineBuilder;
+use crate::decision::{DecisionId, Effect};
+use crate::digest::Digest;
+use crate::error::{Error, Refusal};
+use crate::eval::{Program, RemoteData};
+use crate::identity::Identity;
+use crate::keys::PublicKey;
+use crate::live::Live;
+use crate::os::ForkMark;
+use crate::snapshot::{Current, Snapshot};
+use crate::status::{Counts, State, Status};
+use crate::store::layout::Layout;
+use crate::store::{Batch, Durability, FloorFiles, MemoryStore, Store};
+
+/// How often the moment of the control plane's last word is written down, in milliseconds. A restart believes itself at
+/// most this much staler than it is.
+const HEARD_INTERVAL_MS: i64 = 10_000;
+
+/// A policy decision point: decides with no network, from a bundle that a trusted key signed, and records every decision.
+///
+/// Share it between threads behind an [`Arc`]; deciding takes no lock. See the [crate's page](crate) for an example.
+pub struct Engine {
+    pub(crate) tenant: String,
+    pub(crate) scope: String,
+    pub(crate) trusted: Vec<PublicKey>,
+    pub(crate) obligations: BTreeSet<String>,
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) layout: Layout,
+    pub(crate) floors: FloorFiles,
+    pub(crate) current: Current,
+    pub(crate) live: Live,
+    pub(crate) applying: Mutex<Applying>,
+    pub(crate) recorder: Recorder,
+    pub(crate) counters: Counters,
+    pub(crate) opened: ForkMark,
+    journal: Arc<Journal>,
+    ids: Ids,
+    damaged_store: Option<String>,
+}
+
+/// What only one application at a time may touch.
+pub(crate) struct Applying {
+    pub(crate) remote_data: RemoteData,
+    /// Why the newest bundle offered isn't the one that serves.
+    pub(crate) behind: Option<Refusal>,
+    pub(crate) heard_written_ms: i64,
+}
+
+impl Engine {
+    /// How to open one for `tenant`.
+    pub fn builder(tenant: impl Into<String>) -> EngineBuilder {
+        EngineBuilder::new(tenant.into())
+    }
+
+    pub(crate) fn open(mut config: EngineBuilder) -> Result<Self, Error> {
+        if config.tenant.is_empty() || config.scope.is_empty() {
+            return Err(Error::Config("tenant and scope must be named".into()));
+        }
+        let opened = ForkMark::now();
+        let (store, floors, damaged_store) = open_store(&mut config)?;
+        let layout = Layout::new(&config.tenant, &config.scope);
+        let ids = Ids::new()?;
+        let chain = Digest::of_parts([
+            config.tenant.as_bytes(),
+            config.scope.as_bytes(),
+            &ids.instance.to_le_bytes(),
+        ]);
+        let journal = Arc::new(Journal::open(Arc::clone(&store), layout.clone(), chain)?);
+        let recorder = Recorder::start(Arc::clone(&journal), config.tenant.clone(), config.max_pending)?;
+        let heard = store
+            .get(&layout.heard())?
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(i64::from_be_bytes);
+        let engine = Self {
+            live: Live::new(heard, config.clock.as_ref()),
+            current: Current::new()?,
+            applying: Mutex::new(Applying {
+                remote_data: config.remote_data,
+                behind: None,
+                heard_written_ms: i64::MIN,
+            }),
+            tenant: config.tenant,
+            scope: config.scope,
+            trusted: config.trusted,
+            obligations: config.obligations,
+            identity: config.identity,
+            clock: config.clock,
+            store,
+            layout,
+            floors,
+            recorder,
+            counters: Counters::default(),
+            opened,
+            journal,
+            ids,
+            damaged_store,
+        };
+        match config.unsigned {
+            Some(bundle) => {
+                let program = Program::compile(&bundle, &engine.applying().remote_data)?;
+                engine.current.swap(Snapshot::unsigned(program));
+            }
+            None => engine.restore()?,
+        }
+        Ok(engine)
+    }
+
+    /// Whose engine this is.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// Which of the tenant's bundles it serves.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// The clock it goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Its records, for shipping.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// The body of a file by digest, if it is held. Not checked again: whoever assembles a bundle checks.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn body(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
+        Ok(self.store.get(&self.layout.blob(digest))?.map(Bytes::from))
+    }
+
+    /// The signed manifest of what was last accepted.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn active_envelope(&self) -> Result<Option<Envelope>, Error> {
+        Ok(self
+            .store
+            .get(&self.layout.active())?
+            .map(|json| Envelope::from_json(&json))
+            .transpose()?)
+    }
+
+    /// The control plane confirmed that what is served is current. Lifts a withdrawal.
+    pub fn heard(&self) {
+        let was_withdrawn = self.live.is_withdrawn();
+        let now = self.live.hear(self.clock.as_ref());
+        if was_withdrawn {
+            self.note(Event::Withdrawn { withdrawn: false });
+        }
+        let mut applying = self.applying();
+        if now.saturating_sub(applying.heard_written_ms) >= HEARD_INTERVAL_MS {
+            let mut batch = Batch::new();
+            batch.put(self.layout.heard(), now.to_be_bytes());
+            match self.store.write(batch, Durability::Process) {
+                Ok(()) => applying.heard_written_ms = now,
+                Err(error) => tracing::warn!(%error, "can't write down when the control plane was heard"),
+            }
+        }
+    }
+
+    /// The control plane judged this edge's credential and refused it: nothing is allowed until [`heard`](Self::heard).
+    pub fn withdraw(&self) {
+        if !self.live.is_withdrawn() {
+            self.live.withdraw();
+            self.note(Event::Withdrawn { withdrawn: true });
+        }
+    }
+
+    /// Since when fail-open is in use here, in milliseconds since the Unix epoch; the first call sets it, and a restart
+    /// doesn't.
+    ///
+    /// # Errors
+    /// The store can't be read or written.
+    pub fn fail_open_since(&self) -> Result<i64, Error> {
+        // Under the lock, so that two first calls agree.
+        let _applying = self.applying();
+        let key = self.layout.fail_open();
+        if let Some(since) = self
+            .store
+            .get(&key)?
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(i64::from_be_bytes)
+        {
+            return Ok(since);
+        }
+        let now = self.clock.wall_ms();
+        let mut batch = Batch::new();
+        batch.put(key, now.to_be_bytes());
+        self.store.write(batch, Durability::Power)?;
+        Ok(now)
+    }
+
+    /// Its condition.
+    pub fn status(&self) -> Status {
+        let snapshot = self.current.load();
+        let age = self.live.age_ms(self.clock.as_ref());
+        Status {
+            tenant: self.tenant.clone(),
+            scope: self.scope.clone(),
+            state: self.state(snapshot.as_deref(), age),
+            revision: snapshot.as_ref().and_then(|snapshot| snapshot.revision),
+            origin: snapshot.as_ref().map(|snapshot| snapshot.origin),
+            rules: snapshot.as_ref().map_or(0, |snapshot| snapshot.program.rules()),
+            policy_age_ms: age,
+            expires_at_ms: snapshot.as_ref().map(|s| s.expires_at_ms).filter(|at| *at != i64::MAX),
+            floor: self.floors.get(),
+            behind: self.applying().behind.clone(),
+            decisions: self.counters.read(),
+            audit: self.journal.progress(),
+            audit_degraded: self.recorder.is_degraded(),
+            damaged_store: self.damaged_store.clone(),
+            engine_version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Waits until every record so far is in the store; `false` when `patience` ran out first.
+    pub fn flush(&self, patience: Duration) -> bool {
+        !self.opened.is_past() && self.recorder.flush(patience)
+    }
+
+    pub(crate) fn applying(&self) -> MutexGuard<'_, Applying> {
+        self.applying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records something that is no decision. What can't be recorded is only logged: there is nobody to deny.
+    pub(crate) fn note(&self, event: Event) {
+        let recording = Recording::Event {
+            event,
+            at_ms: self.clock.wall_ms(),
+        };
+        if self.recorder.record(recording).is_err() {
+            tracing::error!("an event couldn't be recorded");
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> DecisionId {
+        self.ids.next()
+    }
+
+    fn state(&self, snapshot: Option<&Snapshot>, age: Option<u64>) -> State {
+        let Some(snapshot) = snapshot else { return State::Empty };
+        if self.live.is_withdrawn() {
+            State::Withdrawn
+        } else if self.is_expired(snapshot) {
+            State::Expired
+        } else if age.is_some_and(|age| age > snapshot.soft_ttl_ms) {
+            State::Stale
+        } else if self.live.was_heard_here() {
+            State::Live
+        } else {
+            State::Cached
+        }
+    }
+
+    pub(crate) fn is_expired(&self, snapshot: &Snapshot) -> bool {
+        self.clock.wall_ms() >= snapshot.expires_at_ms || self.clock.boot_ms() >= snapshot.expires_at_boot_ms
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("tenant", &self.tenant)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+type OpenedStore = (Arc<dyn Store>, FloorFiles, Option<String>);
+
+fn open_store(config: &mut EngineBuilder) -> Result<OpenedStore, Error> {
+    if let Some((store, floors)) = config.store.take() {
+        return Ok((store, floors, None));
+    }
+    #[cfg(feature = "rocksdb")]
+    if let Some(dir) = &config.state_dir {
+        let (store, aside) = crate::store::RocksStore::open(dir)?;
+        let aside = aside.map(|path| path.display().to_string());
+        return Ok((Arc::new(store), FloorFiles::open(dir)?, aside));
+    }
+    Ok((Arc::new(MemoryStore::new()), FloorFiles::in_memory(), None))
+}
+
+// === impl Ids ===
+
+/// Names for decisions: a random half chosen at opening, and a count. No system call for each decision.
+struct Ids {
+    instance: u64,
+    count: AtomicU64,
+}
+
+impl Ids {
+    fn new() -> Result<Self, Error> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|e| Error::Config(format!("the system gives no randomness: {e}")))?;
+        Ok(Self {
+            instance: u64::from_le_bytes(bytes),
+            count: AtomicU64::new(0),
+        })
+    }
+
+    fn next(&self) -> DecisionId {
+        DecisionId(u128::from(self.instance) << 64 | u128::from(self.count.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+// === impl Counters ===
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    allow: AtomicU64,
+    deny: AtomicU64,
+    require_approval: AtomicU64,
+    uncertain: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, effect: Effect, certain: bool) {
+        let counter = match effect {
+            Effect::Allow => &self.allow,
+            Effect::Deny => &self.deny,
+            Effect::RequireApproval => &self.require_approval,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if !certain {
+            self.uncertain.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self) -> Counts {
+        Counts {
+            allow: self.allow.load(Ordering::Relaxed),
+            deny: self.deny.load(Ordering::Relaxed),
+            require_approval: self.require_approval.load(Ordering::Relaxed),
+            uncertain: self.uncertain.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Deciding: a bundle compiled, an input, a value, a verdict. The only user of `regorus`.
+//!
+//! `regorus` parses and evaluates; what surrounds it makes the answer safe to act on: [`syntax`] reads what a policy
+//! touches, [`compile`] refuses what can't be served, [`input`] refuses what can't be read, and [`verdict`] maps a value
+//! to an effect, where everything that isn't plainly an allow is a deny.
+
+mod admission;
+mod compile;
+mod input;
+mod pool;
+mod remote;
+mod syntax;
+mod vectors;
+mod verdict;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use regorus::{LimitError, Value};
+
+pub(crate) use self::input::{document, read_strict};
+use self::pool::Pool;
+pub(crate) use self::verdict::verdict;
+use crate::bundle::{BuiltinErrors, Settings};
+use crate::digest::Digest;
+
+/// Data under the remote roots.
+#[derive(Debug, Clone, Default)]
+pub enum RemoteData {
+    /// Not held: reading it makes the answer uncertain. What an edge has.
+    #[default]
+    Unheld,
+    /// Held, as one JSON object of what lies under `data`. What the control plane has.
+    Held(serde_json::Value),
+}
+
+/// A bundle compiled. Immutable; any number of threads may evaluate it.
+pub(crate) struct Program {
+    settings: Settings,
+    digest: Digest,
+    /// Evaluates with errors raised, for decisions.
+    strict: Pool,
+    /// Evaluates as OPA does by default, where an error in a builtin makes its statement undefined.
+    lenient: Pool,
+    reads_time: bool,
+    rules: usize,
+}
+
+/// What an evaluation came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Evaluated {
+    /// A value.
+    Value(Value),
+    /// No value for this input.
+    Undefined,
+    /// Data that isn't held was read, so the value isn't known.
+    Unknown {
+        /// The remote root.
+        root: String,
+    },
+    /// Two complete definitions disagree.
+    Conflict(String),
+    /// The evaluation raised an error.
+    Error(String),
+    /// The evaluation ran out of time.
+    Budget,
+    /// The evaluator panicked. Its instance is gone; the next evaluation uses another.
+    Panic,
+}
+
+impl Program {
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Of everything that decides.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether any rule asks what time it is.
+    pub(crate) fn reads_time(&self) -> bool {
+        self.reads_time
+    }
+
+    /// How many definitions of rules it holds.
+    pub(crate) fn rules(&self) -> usize {
+        self.rules
+    }
+
+    /// Evaluates an entrypoint for a decision: errors are raised unless the entrypoint says otherwise.
+    pub(crate) fn decide(&self, entrypoint: &str, errors: BuiltinErrors, input: Value) -> Evaluated {
+        match errors {
+            BuiltinErrors::Deny => run(&self.strict, entrypoint, input),
+            BuiltinErrors::Opa => run(&self.lenient, entrypoint, input),
+        }
+    }
+
+    /// Evaluates any rule by path, for its value.
+    pub(crate) fn evaluate(&self, path: &str, strict: bool, input: Value) -> Evaluated {
+        run(if strict { &self.strict } else { &self.lenient }, path, input)
+    }
+}
+
+fn run(pool: &Pool, path: &str, input: Value) -> Evaluated {
+    remote::forget();
+    let mut engine = pool.take();
+    engine.set_input(input);
+    let Ok(result) = catch_unwind(AssertUnwindSafe(|| engine.eval_rule(path.to_owned()))) else {
+        // What panicked is in an unknown state: it isn't given back, and isn't dropped where a second panic would abort.
+        std::mem::forget(engine);
+        return Evaluated::Panic;
+    };
+    // Whatever was made of it: a value that rests on unheld data isn't known.
+    if let Some(root) = remote::touched() {
+        return Evaluated::Unknown { root };
+    }
+    match result {
+        Ok(value) => {
+            pool.give_back(engine);
+            if value == Value::Undefined {
+                Evaluated::Undefined
+            } else {
+                Evaluated::Value(value)
+            }
+        }
+        // An interpreter that failed keeps half-popped contexts (regorus 0.14.1, interpreter.rs): it isn't used again.
+        Err(error) => match error.downcast_ref::<LimitError>() {
+            Some(LimitError::TimeLimitExceeded { .. } | LimitError::MemoryLimitExceeded { .. }) => Evaluated::Budget,
+            _ => {
+                let text = format!("{error:#}");
+                if text.contains("multiple outputs") {
+                    Evaluated::Conflict(text)
+                } else {
+                    Evaluated::Error(text)
+                }
+            }
+        },
+    }
+}

@@ -1,0 +1,256 @@
+//! The question: may this actor do this?
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::bundle::AtLeast;
+use crate::identity::Identity;
+
+/// The largest request read, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+
+/// One question to the PDP.
+///
+/// As JSON it is the contract's `PolicyRequest` (snake or camel case, not both for one field); an unknown field is
+/// refused, because it may be a constraint that this version doesn't know how to honour.
+///
+/// ```
+/// use meshguard_engine::Request;
+///
+/// let built = Request::new("agent-7", "shell.exec").resource("host:build-1").context(r#"{"command":"ls"}"#).unwrap();
+/// let read = Request::from_json(
+///     br#"{"actor":{"id":"agent-7"},"action":"shell.exec","resource":"host:build-1","context":{"command":"ls"}}"#,
+/// )
+/// .unwrap();
+/// assert_eq!(built, read);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Request {
+    /// A cross-check only: the tenant comes from the engine or the credential. Empty means "not said".
+    #[serde(alias = "tenantId", skip_serializing_if = "String::is_empty")]
+    pub tenant_id: String,
+    /// The caller's name for this question, echoed in the decision and the record.
+    #[serde(alias = "requestId", skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// Who wants to act.
+    pub actor: Actor,
+    /// What it wants to do, e.g. `shell.exec`.
+    pub action: String,
+    /// To what, e.g. `file:/srv/app/config.toml`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub resource: String,
+    /// The action's arguments and circumstances.
+    pub context: Context,
+    /// W3C trace id, for correlation only.
+    #[serde(alias = "traceId", skip_serializing_if = "String::is_empty")]
+    pub trace_id: String,
+    /// When the host asked. Never used to decide whether something expired.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub timestamp: String,
+    /// Who delegated to the actor.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub delegation: String,
+    /// An approval that the caller claims to hold; `input.approval.id` in a policy.
+    #[serde(alias = "approvalId", skip_serializing_if = "String::is_empty")]
+    pub approval_id: String,
+    /// The caller's hash of the context, for its own correlation.
+    #[serde(alias = "contextHash", skip_serializing_if = "String::is_empty")]
+    pub context_hash: String,
+    /// At which of the host's intervention points this is asked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stage: String,
+    /// The MCP tool concerned, as `server/tool`.
+    #[serde(alias = "mcpTool", skip_serializing_if = "String::is_empty")]
+    pub mcp_tool: String,
+    /// Names a retry of the same question.
+    #[serde(alias = "idempotencyKey", skip_serializing_if = "String::is_empty")]
+    pub idempotency_key: String,
+    /// The rule asked; empty means `data.meshguard.decision`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub entrypoint: String,
+    /// The answer must come from this revision or a newer one.
+    #[serde(alias = "atLeastRevision", skip_serializing_if = "Option::is_none")]
+    pub at_least_revision: Option<AtLeast>,
+    /// Who the credential says is asking. Never read from JSON.
+    #[serde(skip)]
+    pub(crate) identity: Option<Arc<Identity>>,
+}
+
+impl Request {
+    /// The question whether `actor` may do `action`.
+    pub fn new(actor: impl Into<String>, action: impl Into<String>) -> Self {
+        Self {
+            actor: Actor {
+                id: actor.into(),
+                ..Actor::default()
+            },
+            action: action.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads a request from JSON.
+    ///
+    /// # Errors
+    /// The text is too large, no JSON, holds an unknown or doubled field, or a field of the wrong type. The message says
+    /// which. Ask nothing else instead: a request that can't be read is denied.
+    pub fn from_json(json: &[u8]) -> Result<Self, BadInput> {
+        if json.len() > MAX_REQUEST_BYTES {
+            return Err(BadInput(format!(
+                "request of {} bytes; the limit is {MAX_REQUEST_BYTES}",
+                json.len()
+            )));
+        }
+        serde_json::from_slice(json).map_err(|e| BadInput(format!("request: {e}")))
+    }
+
+    /// What is acted upon.
+    #[must_use]
+    pub fn resource(mut self, resource: impl Into<String>) -> Self {
+        self.resource = resource.into();
+        self
+    }
+
+    /// The action's arguments, as JSON text.
+    ///
+    /// # Errors
+    /// The text isn't one JSON document.
+    pub fn context(mut self, json: &str) -> Result<Self, BadInput> {
+        self.context = Context::from_json(json)?;
+        Ok(self)
+    }
+
+    /// The rule to ask, instead of `data.meshguard.decision`.
+    #[must_use]
+    pub fn entrypoint(mut self, path: impl Into<String>) -> Self {
+        self.entrypoint = path.into();
+        self
+    }
+
+    /// Binds the verified identity of whoever asks.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Arc<Identity>) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+}
+
+/// Who wants to act: hints from the host. Verified claims win; a hint alone never raises trust.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Actor {
+    /// The actor's id; empty means "whoever the credential names".
+    pub id: String,
+    /// SPIFFE id, if the host knows one.
+    #[serde(alias = "spiffeId", skip_serializing_if = "String::is_empty")]
+    pub spiffe_id: String,
+    /// A name for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// A hint, and never more.
+    #[serde(alias = "trustTier", skip_serializing_if = "String::is_empty")]
+    pub trust_tier: String,
+    /// A hint, and never more; 0.0 to 1.0.
+    #[serde(alias = "trustScore", skip_serializing_if = "Option::is_none")]
+    pub trust_score: Option<f64>,
+    /// Labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Organisation within the tenant.
+    #[serde(alias = "orgId", skip_serializing_if = "String::is_empty")]
+    pub org_id: String,
+}
+
+/// A request's context: one JSON document, its exact bytes kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Context(Arc<str>);
+
+impl Context {
+    /// Keeps `json` as it is.
+    ///
+    /// # Errors
+    /// The text isn't one JSON document.
+    pub fn from_json(json: &str) -> Result<Self, BadInput> {
+        let raw: &RawValue = serde_json::from_str(json).map_err(|e| BadInput(format!("context: {e}")))?;
+        Ok(Self(raw.get().into()))
+    }
+
+    /// The JSON text.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self("{}".into())
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Arguments of tool calls hold secrets; a debug print is not the place for them.
+        write!(f, "Context({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Context {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(raw.get().into()))
+    }
+}
+
+/// Input that can't be decided upon, and why. It becomes a deny with the reason `bad_input`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("bad input: {0}")]
+pub struct BadInput(pub(crate) String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_case_but_not_both() {
+        let camel = Request::from_json(br#"{"tenantId":"a","actor":{"id":"x","trustTier":"t"},"action":"y"}"#).unwrap();
+        let snake =
+            Request::from_json(br#"{"tenant_id":"a","actor":{"id":"x","trust_tier":"t"},"action":"y"}"#).unwrap();
+        assert_eq!(camel, snake);
+        let both = Request::from_json(br#"{"tenantId":"a","tenant_id":"a","action":"y"}"#).unwrap_err();
+        assert!(both.to_string().contains("duplicate field"), "{both}");
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let error = Request::from_json(br#"{"action":"y","only_if_monday":true}"#).unwrap_err();
+        assert!(error.to_string().contains("only_if_monday"), "{error}");
+    }
+
+    #[test]
+    fn context_bytes_are_kept() {
+        let request = Request::from_json(br#"{"action":"y","context":{"n": 1.0, "a":[1,2]}}"#).unwrap();
+        assert_eq!(request.context.as_json(), r#"{"n": 1.0, "a":[1,2]}"#);
+    }
+
+    #[test]
+    fn identity_is_never_read_from_json() {
+        assert!(Request::from_json(br#"{"action":"y","identity":{"subject":"root"}}"#).is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_arguments() {
+        let request = Request::new("a", "b").context(r#"{"password":"hunter2"}"#).unwrap();
+        assert!(!format!("{request:?}").contains("hunter2"));
+    }
+}
