@@ -56,8 +56,7 @@ impl Engine {
             .ok()
             .map(|manifest| manifest.revision(Digest::of(&envelope.payload)));
         let mut applying = self.applying();
-        self.check_manifest(envelope)
-            .inspect_err(|refusal| self.refused(&mut applying, revision, refusal))
+        self.check_manifest(envelope).inspect_err(|refusal| self.refused(&mut applying, revision, refusal))
     }
 
     /// Serves `bundle` from now on. When it returns, a restart serves it too.
@@ -73,10 +72,7 @@ impl Engine {
             Ok(applied) => {
                 applying.behind = None;
                 if let Applied::Activated { from } = *applied {
-                    self.note(Event::Activated {
-                        revision: bundle.revision(),
-                        from,
-                    });
+                    self.note(Event::Activated { revision: bundle.revision(), from });
                 }
             }
             Err(error) => {
@@ -171,12 +167,7 @@ impl Engine {
     /// one before needs go out with it.
     fn persist(&self, bundle: &VerifiedBundle) -> Result<(), Error> {
         let mut batch = Batch::new();
-        let mut needed: Vec<Vec<u8>> = bundle
-            .manifest()
-            .files
-            .iter()
-            .map(|f| self.layout.blob(&f.digest))
-            .collect();
+        let mut needed: Vec<Vec<u8>> = bundle.manifest().files.iter().map(|f| self.layout.blob(&f.digest)).collect();
         for (file, key) in bundle.manifest().files.iter().zip(&needed) {
             if let Some(body) = bundle.bundle().files.get(&file.path) {
                 batch.put(key.as_slice(), body.as_ref());
@@ -195,10 +186,7 @@ impl Engine {
             }
         }
         let revision = bundle.revision();
-        let floor = StoredFloor {
-            at: revision.order(),
-            manifest: revision.manifest,
-        };
+        let floor = StoredFloor { at: revision.order(), manifest: revision.manifest };
         batch.put(self.layout.active(), bundle.envelope().to_json());
         batch.put(self.layout.floor(), to_json(&floor)?);
         batch.put(self.layout.heard(), self.clock.wall_ms().to_be_bytes());
@@ -225,20 +213,13 @@ impl Engine {
         }
         let stored: Option<StoredFloor> = self.read_json(&self.layout.floor()).map_err(store)?;
         if stored.is_some_and(|stored| stored.at == revision.order() && stored.manifest != revision.manifest) {
-            let detail = format!(
-                "another bundle is known as version {}; versions are never reused",
-                revision.order()
-            );
+            let detail = format!("another bundle is known as version {}; versions are never reused", revision.order());
             return Err(Refusal::new(Stage::Version, "equivocation", detail));
         }
-        match self
-            .read_json(&self.layout.quarantine(&revision.manifest))
-            .map_err(store)?
-        {
-            Some(Quarantine::Refused {
-                engine_version,
-                refusal,
-            }) if engine_version == env!("CARGO_PKG_VERSION") => Err(refusal),
+        match self.read_json(&self.layout.quarantine(&revision.manifest)).map_err(store)? {
+            Some(Quarantine::Refused { engine_version, refusal }) if engine_version == env!("CARGO_PKG_VERSION") => {
+                Err(refusal)
+            }
             _ => Ok(manifest),
         }
     }
@@ -252,20 +233,11 @@ impl Engine {
             return;
         }
         tracing::warn!(%refusal, "a bundle was refused; what serves keeps serving");
-        self.note(Event::Refused {
-            revision,
-            stage: refusal.stage,
-            code: refusal.code.clone(),
-        });
-        let lasting = matches!(
-            refusal.stage,
-            Stage::Parse | Stage::Compile | Stage::Smoke | Stage::Limit
-        );
+        self.note(Event::Refused { revision, stage: refusal.stage, code: refusal.code.clone() });
+        let lasting = matches!(refusal.stage, Stage::Parse | Stage::Compile | Stage::Smoke | Stage::Limit);
         if let (true, Some(revision)) = (lasting, revision) {
-            let entry = Quarantine::Refused {
-                engine_version: env!("CARGO_PKG_VERSION").into(),
-                refusal: refusal.clone(),
-            };
+            let entry =
+                Quarantine::Refused { engine_version: env!("CARGO_PKG_VERSION").into(), refusal: refusal.clone() };
             self.write_quarantine(revision, &entry, Durability::Process);
         }
     }
@@ -319,11 +291,7 @@ impl Engine {
 /// Compiling is where a hostile bundle would show what it can do: a panic is one more refusal.
 fn compile(bundle: &VerifiedBundle, remote_data: &RemoteData) -> Result<Program, Refusal> {
     catch_unwind(AssertUnwindSafe(|| Program::compile(bundle.bundle(), remote_data))).unwrap_or_else(|_| {
-        Err(Refusal::new(
-            Stage::Compile,
-            "panic",
-            "the compiler panicked on this bundle; please report it",
-        ))
+        Err(Refusal::new(Stage::Compile, "panic", "the compiler panicked on this bundle; please report it"))
     })
 }
 

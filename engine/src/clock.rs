@@ -72,10 +72,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock standing at `wall_ms` since the Unix epoch.
     pub fn at(wall_ms: i64) -> Self {
-        Self {
-            wall_ms: AtomicI64::new(wall_ms),
-            boot_ms: AtomicU64::new(1_000),
-        }
+        Self { wall_ms: AtomicI64::new(wall_ms), boot_ms: AtomicU64::new(1_000) }
     }
 
     /// Lets `ms` milliseconds pass on every clock.

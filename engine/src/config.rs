@@ -37,6 +37,7 @@ pub struct EngineBuilder {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) max_pending: u64,
     pub(crate) unsigned: Option<Bundle>,
+    pub(crate) authority: bool,
 }
 
 impl EngineBuilder {
@@ -54,6 +55,7 @@ impl EngineBuilder {
             clock: Arc::new(SystemClock::new()),
             max_pending: DEFAULT_MAX_PENDING,
             unsigned: None,
+            authority: false,
         }
     }
 
@@ -91,6 +93,16 @@ impl EngineBuilder {
     #[must_use]
     pub fn obligation(mut self, id: impl Into<String>) -> Self {
         self.obligations.insert(id.into());
+        self
+    }
+
+    /// For the control plane, whose answers others enforce: obligations are passed on whether registered or not, what
+    /// entrypoints always defer is answered here, and what serves is current by definition, so it has no age.
+    ///
+    /// Never for an enforcement point: it would let an action go ahead without the obligations that it can't meet.
+    #[must_use]
+    pub fn authority(mut self) -> Self {
+        self.authority = true;
         self
     }
 

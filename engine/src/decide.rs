@@ -12,7 +12,8 @@ use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::eval::{Evaluated, document, read_strict, verdict};
-use crate::request::Request;
+use crate::identity::Identity;
+use crate::request::{BadInput, Request};
 use crate::snapshot::Snapshot;
 
 /// How far the wall clock may be behind a signed time before time-based rules aren't trusted, in milliseconds.
@@ -145,26 +146,15 @@ impl Engine {
     pub fn outcome(&self, request: &Request) -> Outcome {
         let started_ns = self.clock.elapsed_ns();
         if self.opened.is_past() {
-            return Outcome {
-                started_ns,
-                ..self.refusal(Verdict::deny(ReasonCode::Forked))
-            };
+            return Outcome { started_ns, ..self.refusal(Verdict::deny(ReasonCode::Forked)) };
         }
         // INVARIANT (one revision per decision): the only load, held to the end.
         let guard = self.current.load();
         let Some(snapshot) = guard.as_deref() else {
-            return Outcome {
-                started_ns,
-                certain: false,
-                ..self.refusal(Verdict::deny(ReasonCode::NoBundle))
-            };
+            return Outcome { started_ns, certain: false, ..self.refusal(Verdict::deny(ReasonCode::NoBundle)) };
         };
-        let path = if request.entrypoint.is_empty() {
-            DEFAULT_ENTRYPOINT
-        } else {
-            request.entrypoint.as_str()
-        };
-        let age = self.live.age_ms(self.clock.as_ref());
+        let path = if request.entrypoint.is_empty() { DEFAULT_ENTRYPOINT } else { request.entrypoint.as_str() };
+        let age = self.age_ms();
         let mut outcome = Outcome {
             revision: snapshot.revision,
             program: Some(snapshot.program.digest()),
@@ -186,9 +176,7 @@ impl Engine {
             outcome.certain = false;
             return outcome;
         }
-        let identity = request.identity.as_ref().or(self.identity.as_ref());
-        let identity = identity.filter(|i| i.applies_to(&request.actor.id, self.clock.wall_ms()));
-        let evaluated = match document(request, &self.tenant, identity.map(AsRef::as_ref)) {
+        let evaluated = match document(request, &self.tenant, self.identity_of(request)) {
             Ok(input) => snapshot.program.decide(path, entrypoint.builtin_errors, input),
             Err(error) => {
                 outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, error.to_string()));
@@ -199,9 +187,7 @@ impl Engine {
         outcome.certain = !matches!(evaluated, Evaluated::Unknown { .. } | Evaluated::Budget);
         outcome.verdict = verdict(evaluated);
         // A stale deny binds; a stale allow doesn't, where the entrypoint sets a limit.
-        let too_old = entrypoint
-            .max_staleness_ms
-            .is_some_and(|limit| age.is_none_or(|age| age > limit));
+        let too_old = entrypoint.max_staleness_ms.is_some_and(|limit| age.is_none_or(|age| age > limit));
         if too_old && outcome.certain && outcome.verdict.effect == Effect::Allow {
             let stale = Verdict::deny(ReasonCode::Stale);
             outcome.stale_allow = Some(std::mem::replace(&mut outcome.verdict, stale));
@@ -221,25 +207,14 @@ impl Engine {
             decision.recorded = false;
             return decision;
         }
-        let (boxed, request) = (Box::new(decision.clone()), Box::new(request.clone()));
-        let plain = outcome.plain;
         let recorded = if outcome.fail_open {
-            let recording = Recording::FailOpen {
-                decision: boxed,
-                request,
-                plain,
-            };
+            let recording = Recording::fail_open(&decision, request, &outcome.plain);
             self.recorder.record_durably(recording, DURABLE_PATIENCE)
         } else {
-            let recording = Recording::Decision {
-                decision: boxed,
-                request,
-                plain,
-            };
-            if outcome.entrypoint.durable {
-                self.recorder.record_durably(recording, DURABLE_PATIENCE)
-            } else {
-                self.recorder.record(recording)
+            let recording = Recording::decision(&decision, request, outcome.plain);
+            match outcome.entrypoint.durable {
+                true => self.recorder.record_durably(recording, DURABLE_PATIENCE),
+                false => self.recorder.record(recording),
             }
         };
         if recorded == Err(NotRecorded) {
@@ -258,20 +233,14 @@ impl Engine {
     pub fn evaluate(&self, path: &str, input: &str, errors: BuiltinErrors) -> Result<Evaluation, Error> {
         let started = self.clock.elapsed_ns();
         if self.opened.is_past() {
-            return Err(Error::Evaluation(
-                "this process was forked after opening; open an engine of its own".into(),
-            ));
+            return Err(Error::Evaluation("this process was forked after opening; open an engine of its own".into()));
         }
         let guard = self.current.load();
         let Some(snapshot) = guard.as_deref() else {
-            return Err(Error::Evaluation(
-                "no bundle is held; load one, or connect to a control plane".into(),
-            ));
+            return Err(Error::Evaluation("no bundle is held; load one, or connect to a control plane".into()));
         };
         if self.live.is_withdrawn() || self.is_expired(snapshot) {
-            return Err(Error::Evaluation(
-                "the bundle is expired or withdrawn; see the status".into(),
-            ));
+            return Err(Error::Evaluation("the bundle is expired or withdrawn; see the status".into()));
         }
         let input = read_strict(input).map_err(|e| Error::Evaluation(e.to_string()))?;
         let evaluated = snapshot.program.evaluate(path, errors == BuiltinErrors::Deny, input);
@@ -294,6 +263,21 @@ impl Engine {
         })
     }
 
+    /// The Rego `input` that is made of `request`, as JSON: what to show whoever asks why.
+    ///
+    /// # Errors
+    /// The request's context isn't strict JSON.
+    pub fn input_document(&self, request: &Request) -> Result<String, BadInput> {
+        let document = document(request, &self.tenant, self.identity_of(request))?;
+        document.to_json_str().map_err(|e| BadInput(e.to_string()))
+    }
+
+    /// The verified identity that applies to the actor which `request` names, if any.
+    fn identity_of<'a>(&'a self, request: &'a Request) -> Option<&'a Identity> {
+        let identity = request.identity.as_deref().or(self.identity.as_deref());
+        identity.filter(|identity| identity.applies_to(&request.actor.id, self.clock.wall_ms()))
+    }
+
     /// Why what is held can't be asked this now. These depend on the clock and on live state, so they come before
     /// anything that could be remembered.
     fn doubt(&self, snapshot: &Snapshot, entrypoint: &Entrypoint, request: &Request) -> Option<ReasonCode> {
@@ -303,13 +287,10 @@ impl Engine {
         if self.is_expired(snapshot) {
             return Some(ReasonCode::Expired);
         }
-        if request
-            .at_least_revision
-            .is_some_and(|asked| snapshot.revision.is_none_or(|held| held.order() < asked))
-        {
+        if request.at_least_revision.is_some_and(|asked| snapshot.revision.is_none_or(|held| held.order() < asked)) {
             return Some(ReasonCode::BelowRequested);
         }
-        if entrypoint.defer == Defer::Always {
+        if entrypoint.defer == Defer::Always && !self.authority {
             return Some(ReasonCode::PolicyDefers);
         }
         let behind = snapshot.issued_at_ms.saturating_sub(self.clock.wall_ms());
@@ -336,7 +317,7 @@ impl Engine {
 
     fn decision(&self, request: &Request, outcome: &Outcome) -> Decision {
         let mut verdict = outcome.verdict.clone();
-        if verdict.effect != Effect::Deny {
+        if verdict.effect != Effect::Deny && !self.authority {
             let unknown = verdict.obligations.iter().find(|o| !self.obligations.contains(&o.id));
             if let Some(obligation) = unknown {
                 verdict = Verdict::deny(Reason::new(ReasonCode::UnknownObligation, obligation.id.clone()));

@@ -33,9 +33,7 @@ impl Effect {
 
     /// The effect a policy means by `text`; anything unknown is `None`, and its reader denies.
     pub fn from_policy(text: &str) -> Option<Self> {
-        [Self::Allow, Self::Deny, Self::RequireApproval]
-            .into_iter()
-            .find(|effect| effect.as_str() == text)
+        [Self::Allow, Self::Deny, Self::RequireApproval].into_iter().find(|effect| effect.as_str() == text)
     }
 }
 
@@ -157,29 +155,19 @@ pub struct Reason {
 impl Reason {
     /// A reason with its words.
     pub fn new(code: ReasonCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 
 impl From<ReasonCode> for Reason {
     fn from(code: ReasonCode) -> Self {
-        Self {
-            code,
-            message: String::new(),
-        }
+        Self { code, message: String::new() }
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.message.is_empty() {
-            write!(f, "{}", self.code)
-        } else {
-            write!(f, "{}: {}", self.code, self.message)
-        }
+        if self.message.is_empty() { write!(f, "{}", self.code) } else { write!(f, "{}: {}", self.code, self.message) }
     }
 }
 
@@ -253,14 +241,7 @@ pub struct Verdict {
 impl Verdict {
     /// A bare verdict with one reason.
     pub fn new(effect: Effect, reason: impl Into<Reason>) -> Self {
-        Self {
-            effect,
-            reasons: vec![reason.into()],
-            rule: None,
-            obligations: Vec::new(),
-            approval: None,
-            alert: None,
-        }
+        Self { effect, reasons: vec![reason.into()], rule: None, obligations: Vec::new(), approval: None, alert: None }
     }
 
     /// A deny with one reason.
@@ -361,18 +342,11 @@ mod tests {
             assert_eq!(serde_json::to_value(effect).unwrap(), effect.as_str());
             assert_eq!(Effect::from_policy(effect.as_str()), Some(effect));
         }
-        for code in [
-            ReasonCode::NoBundle,
-            ReasonCode::RemoteUnavailable,
-            ReasonCode::Panic,
-            ReasonCode::BelowRequested,
-        ] {
+        for code in [ReasonCode::NoBundle, ReasonCode::RemoteUnavailable, ReasonCode::Panic, ReasonCode::BelowRequested]
+        {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
-        assert_eq!(
-            serde_json::to_value(Source::FailureMode).unwrap(),
-            Source::FailureMode.as_str()
-        );
+        assert_eq!(serde_json::to_value(Source::FailureMode).unwrap(), Source::FailureMode.as_str());
     }
 
     #[test]

@@ -73,9 +73,7 @@ impl FromStr for Digest {
         if text.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(InvalidDigest);
         }
-        blake3::Hash::from_hex(text)
-            .map(|hash| Self(*hash.as_bytes()))
-            .map_err(|_| InvalidDigest)
+        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| InvalidDigest)
     }
 }
 
@@ -104,10 +102,7 @@ mod tests {
     #[test]
     fn known_answer() {
         // https://github.com/BLAKE3-team/BLAKE3/blob/master/test_vectors/test_vectors.json, input_len 0
-        assert_eq!(
-            Digest::of(b"").to_string(),
-            "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
-        );
+        assert_eq!(Digest::of(b"").to_string(), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
     }
 
     #[test]
@@ -119,9 +114,6 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_together() {
-        assert_ne!(
-            Digest::of_parts([&b"ab"[..], b"c"]),
-            Digest::of_parts([&b"a"[..], b"bc"])
-        );
+        assert_ne!(Digest::of_parts([&b"ab"[..], b"c"]), Digest::of_parts([&b"a"[..], b"bc"]));
     }
 }

@@ -36,6 +36,8 @@ pub struct Engine {
     pub(crate) scope: String,
     pub(crate) trusted: Vec<PublicKey>,
     pub(crate) obligations: BTreeSet<String>,
+    /// See [`EngineBuilder::authority`].
+    pub(crate) authority: bool,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<dyn Store>,
@@ -74,17 +76,10 @@ impl Engine {
         let (store, floors, damaged_store) = open_store(&mut config)?;
         let layout = Layout::new(&config.tenant, &config.scope);
         let ids = Ids::new()?;
-        let chain = Digest::of_parts([
-            config.tenant.as_bytes(),
-            config.scope.as_bytes(),
-            &ids.instance.to_le_bytes(),
-        ]);
+        let chain = Digest::of_parts([config.tenant.as_bytes(), config.scope.as_bytes(), &ids.instance.to_le_bytes()]);
         let journal = Arc::new(Journal::open(Arc::clone(&store), layout.clone(), chain)?);
         let recorder = Recorder::start(Arc::clone(&journal), config.tenant.clone(), config.max_pending)?;
-        let heard = store
-            .get(&layout.heard())?
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(i64::from_be_bytes);
+        let heard = store.get(&layout.heard())?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
         let engine = Self {
             live: Live::new(heard, config.clock.as_ref()),
             current: Current::new()?,
@@ -97,6 +92,7 @@ impl Engine {
             scope: config.scope,
             trusted: config.trusted,
             obligations: config.obligations,
+            authority: config.authority,
             identity: config.identity,
             clock: config.clock,
             store,
@@ -152,11 +148,7 @@ impl Engine {
     /// # Errors
     /// The store can't be read.
     pub fn active_envelope(&self) -> Result<Option<Envelope>, Error> {
-        Ok(self
-            .store
-            .get(&self.layout.active())?
-            .map(|json| Envelope::from_json(&json))
-            .transpose()?)
+        Ok(self.store.get(&self.layout.active())?.map(|json| Envelope::from_json(&json)).transpose()?)
     }
 
     /// The control plane confirmed that what is served is current. Lifts a withdrawal.
@@ -194,12 +186,7 @@ impl Engine {
         // Under the lock, so that two first calls agree.
         let _applying = self.applying();
         let key = self.layout.fail_open();
-        if let Some(since) = self
-            .store
-            .get(&key)?
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(i64::from_be_bytes)
-        {
+        if let Some(since) = self.store.get(&key)?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes) {
             return Ok(since);
         }
         let now = self.clock.wall_ms();
@@ -212,7 +199,7 @@ impl Engine {
     /// Its condition.
     pub fn status(&self) -> Status {
         let snapshot = self.current.load();
-        let age = self.live.age_ms(self.clock.as_ref());
+        let age = self.age_ms();
         Status {
             tenant: self.tenant.clone(),
             scope: self.scope.clone(),
@@ -243,10 +230,7 @@ impl Engine {
 
     /// Records something that is no decision. What can't be recorded is only logged: there is nobody to deny.
     pub(crate) fn note(&self, event: Event) {
-        let recording = Recording::Event {
-            event,
-            at_ms: self.clock.wall_ms(),
-        };
+        let recording = Recording::Event { event, at_ms: self.clock.wall_ms() };
         if self.recorder.record(recording).is_err() {
             tracing::error!("an event couldn't be recorded");
         }
@@ -264,11 +248,16 @@ impl Engine {
             State::Expired
         } else if age.is_some_and(|age| age > snapshot.soft_ttl_ms) {
             State::Stale
-        } else if self.live.was_heard_here() {
+        } else if self.authority || self.live.was_heard_here() {
             State::Live
         } else {
             State::Cached
         }
+    }
+
+    /// Milliseconds since the control plane confirmed what serves.
+    pub(crate) fn age_ms(&self) -> Option<u64> {
+        if self.authority { Some(0) } else { self.live.age_ms(self.clock.as_ref()) }
     }
 
     pub(crate) fn is_expired(&self, snapshot: &Snapshot) -> bool {
@@ -278,10 +267,7 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine")
-            .field("tenant", &self.tenant)
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("tenant", &self.tenant).field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -312,10 +298,7 @@ impl Ids {
     fn new() -> Result<Self, Error> {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes).map_err(|e| Error::Config(format!("the system gives no randomness: {e}")))?;
-        Ok(Self {
-            instance: u64::from_le_bytes(bytes),
-            count: AtomicU64::new(0),
-        })
+        Ok(Self { instance: u64::from_le_bytes(bytes), count: AtomicU64::new(0) })
     }
 
     fn next(&self) -> DecisionId {

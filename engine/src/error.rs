@@ -44,11 +44,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::Io {
-            action,
-            path: path.display().to_string(),
-            source,
-        }
+        Self::Io { action, path: path.display().to_string(), source }
     }
 }
 
@@ -111,12 +107,7 @@ pub struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(stage: Stage, code: &str, detail: impl Into<String>) -> Self {
-        Self {
-            stage,
-            code: code.to_owned(),
-            path: None,
-            detail: detail.into(),
-        }
+        Self { stage, code: code.to_owned(), path: None, detail: detail.into() }
     }
 
     pub(crate) fn in_file(mut self, path: &str) -> Self {

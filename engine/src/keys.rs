@@ -23,9 +23,7 @@ impl SigningKey {
     /// # Errors
     /// The system has no randomness to give.
     pub fn generate() -> Result<Self, TokenError> {
-        Ed25519KeyPair::generate()
-            .map(Self)
-            .map_err(|_| TokenError::Key("the system gave no randomness".into()))
+        Ed25519KeyPair::generate().map(Self).map_err(|_| TokenError::Key("the system gave no randomness".into()))
     }
 
     /// Reads a PKCS #8 PEM.
@@ -44,10 +42,7 @@ impl SigningKey {
     /// # Errors
     /// The key can't be encoded; only a broken crypto library does that.
     pub fn to_pem(&self) -> Result<String, TokenError> {
-        let der = self
-            .0
-            .to_pkcs8()
-            .map_err(|_| TokenError::Key("the key can't be encoded".into()))?;
+        let der = self.0.to_pkcs8().map_err(|_| TokenError::Key("the key can't be encoded".into()))?;
         Ok(write_pem(der.as_ref(), "PRIVATE KEY"))
     }
 
@@ -70,10 +65,7 @@ impl SigningKey {
     }
 
     pub(crate) fn pkcs8_der(&self) -> Result<Vec<u8>, TokenError> {
-        let der = self
-            .0
-            .to_pkcs8v1()
-            .map_err(|_| TokenError::Key("the key can't be encoded".into()))?;
+        let der = self.0.to_pkcs8v1().map_err(|_| TokenError::Key("the key can't be encoded".into()))?;
         Ok(der.as_ref().to_vec())
     }
 }
@@ -120,9 +112,7 @@ impl PublicKey {
     /// Whether `signature` is this key's over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.0)
-            .verify(message, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 }
 
@@ -144,11 +134,7 @@ fn read_pem(pem: &str, label: &str) -> Result<Vec<u8>, TokenError> {
 
 fn write_pem(der: &[u8], label: &str) -> String {
     let body = STANDARD.encode(der);
-    let lines: Vec<&str> = body
-        .as_bytes()
-        .chunks(64)
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .collect();
+    let lines: Vec<&str> = body.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -170,19 +156,12 @@ mod tests {
         // `openssl genpkey -algorithm ed25519`, the key of RFC 8410, section 10.3.
         let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
         let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
-        assert_eq!(
-            SigningKey::from_pem(pem).unwrap().public().unwrap(),
-            PublicKey::from_pem(public).unwrap()
-        );
+        assert_eq!(SigningKey::from_pem(pem).unwrap().public().unwrap(), PublicKey::from_pem(public).unwrap());
     }
 
     #[test]
     fn rubbish_is_refused() {
-        for pem in [
-            "",
-            "-----BEGIN PRIVATE KEY-----",
-            "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
-        ] {
+        for pem in ["", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"] {
             assert!(SigningKey::from_pem(pem).is_err());
             assert!(PublicKey::from_pem(pem).is_err());
         }

@@ -21,9 +21,7 @@ impl Live {
     pub(crate) fn new(heard_wall_ms: Option<i64>, clock: &dyn Clock) -> Self {
         let heard = heard_wall_ms.unwrap_or(NEVER);
         // Of the time before this process only the wall clock can tell; a wall clock behind it counts as no time.
-        let passed = heard_wall_ms.map_or(0, |heard| {
-            u64::try_from(clock.wall_ms().saturating_sub(heard)).unwrap_or(0)
-        });
+        let passed = heard_wall_ms.map_or(0, |heard| u64::try_from(clock.wall_ms().saturating_sub(heard)).unwrap_or(0));
         Self {
             heard_wall_ms: AtomicI64::new(heard),
             heard_boot_ms: AtomicU64::new(clock.boot_ms().saturating_sub(passed)),
@@ -62,9 +60,7 @@ impl Live {
             return None;
         }
         let wall = u64::try_from(clock.wall_ms().saturating_sub(heard_wall)).unwrap_or(0);
-        let boot = clock
-            .boot_ms()
-            .saturating_sub(self.heard_boot_ms.load(Ordering::Relaxed));
+        let boot = clock.boot_ms().saturating_sub(self.heard_boot_ms.load(Ordering::Relaxed));
         Some(wall.max(boot))
     }
 }

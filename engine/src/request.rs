@@ -83,14 +83,7 @@ pub struct Request {
 impl Request {
     /// The question whether `actor` may do `action`.
     pub fn new(actor: impl Into<String>, action: impl Into<String>) -> Self {
-        Self {
-            actor: Actor {
-                id: actor.into(),
-                ..Actor::default()
-            },
-            action: action.into(),
-            ..Self::default()
-        }
+        Self { actor: Actor { id: actor.into(), ..Actor::default() }, action: action.into(), ..Self::default() }
     }
 
     /// Reads a request from JSON.
@@ -100,10 +93,7 @@ impl Request {
     /// which. Ask nothing else instead: a request that can't be read is denied.
     pub fn from_json(json: &[u8]) -> Result<Self, BadInput> {
         if json.len() > MAX_REQUEST_BYTES {
-            return Err(BadInput(format!(
-                "request of {} bytes; the limit is {MAX_REQUEST_BYTES}",
-                json.len()
-            )));
+            return Err(BadInput(format!("request of {} bytes; the limit is {MAX_REQUEST_BYTES}", json.len())));
         }
         serde_json::from_slice(json).map_err(|e| BadInput(format!("request: {e}")))
     }

@@ -104,12 +104,7 @@ impl Current {
                 }
             })
             .map_err(|e| Error::Config(format!("can't start the reaper's thread: {e}")))?;
-        Ok(Self {
-            slot: ArcSwapOption::empty(),
-            reaper: Some(reaper),
-            thread: Some(thread),
-            opened: ForkMark::now(),
-        })
+        Ok(Self { slot: ArcSwapOption::empty(), reaper: Some(reaper), thread: Some(thread), opened: ForkMark::now() })
     }
 
     /// The snapshot that this decision sees. Load once, and hold to the end: two loads are two revisions.

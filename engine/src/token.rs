@@ -101,10 +101,7 @@ impl Claims {
     /// The life is too long, or the key can't be used.
     pub fn sign(&self, key: &SigningKey) -> Result<String, TokenError> {
         self.check_life()?;
-        let header = Header {
-            kid: Some(key.public()?.id()),
-            ..Header::new(Algorithm::EdDSA)
-        };
+        let header = Header { kid: Some(key.public()?.id()), ..Header::new(Algorithm::EdDSA) };
         jsonwebtoken::encode(&header, self, &EncodingKey::from_ed_der(&key.pkcs8_der()?))
             .map_err(|e| TokenError::Key(e.to_string()))
     }
@@ -112,10 +109,7 @@ impl Claims {
     fn check_life(&self) -> Result<(), TokenError> {
         let life = self.exp.checked_sub(self.iat);
         if !life.is_some_and(|life| (1..=MAX_LIFE_S).contains(&life)) {
-            return Err(refused(
-                "life",
-                format!("a token lives at most {MAX_LIFE_S} s; issue another"),
-            ));
+            return Err(refused("life", format!("a token lives at most {MAX_LIFE_S} s; issue another")));
         }
         Ok(())
     }
@@ -255,10 +249,7 @@ mod tests {
         let key = SigningKey::generate().unwrap();
         let keys = KeySet::new(vec![key.public().unwrap()]);
         let identity = keys.verify(&claims().sign(&key).unwrap(), NOW_MS).unwrap();
-        assert_eq!(
-            (identity.tenant(), identity.subject(), identity.tier()),
-            ("acme", "agent-7", Tier::Trusted)
-        );
+        assert_eq!((identity.tenant(), identity.subject(), identity.tier()), ("acme", "agent-7", Tier::Trusted));
         assert_eq!(identity.expires_at_ms(), NOW_MS + 3_600_000);
     }
 
@@ -275,14 +266,7 @@ mod tests {
         assert_eq!(at(issued + 3600 + LEEWAY_S), "expired");
         assert_eq!(at(i64::MAX / 1000), "expired");
         assert_eq!(at(i64::MIN / 1000), "not_yet");
-        assert!(
-            Claims {
-                exp: issued + MAX_LIFE_S + 1,
-                ..claims()
-            }
-            .sign(&key)
-            .is_err()
-        );
+        assert!(Claims { exp: issued + MAX_LIFE_S + 1, ..claims() }.sign(&key).is_err());
     }
 
     #[test]
@@ -298,28 +282,15 @@ mod tests {
             (format!(r#"{{"alg":"none","kid":"{kid}"}}"#), "malformed"),
             (format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), "algorithm"),
             (format!(r#"{{"alg":"EdDSA","kid":"{kid}","crit":["exp"]}}"#), "crit"),
-            (
-                format!(r#"{{"alg":"EdDSA","kid":"{kid}","jku":"http://x"}}"#),
-                "embedded_key",
-            ),
-            (
-                format!(r#"{{"alg":"EdDSA","kid":"{kid}","x5c":["AA"]}}"#),
-                "embedded_key",
-            ),
+            (format!(r#"{{"alg":"EdDSA","kid":"{kid}","jku":"http://x"}}"#), "embedded_key"),
+            (format!(r#"{{"alg":"EdDSA","kid":"{kid}","x5c":["AA"]}}"#), "embedded_key"),
         ] {
-            assert_eq!(
-                code(keys.verify(&forge(&key, &header, &body), NOW_MS)),
-                expected,
-                "{header}"
-            );
+            assert_eq!(code(keys.verify(&forge(&key, &header, &body), NOW_MS)), expected, "{header}");
         }
         let stranger = SigningKey::generate().unwrap();
         let impostor = forge(&stranger, &format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), &body);
         assert_eq!(code(keys.verify(&impostor, NOW_MS)), "signature");
-        assert_eq!(
-            code(KeySet::default().verify(&claims().sign(&key).unwrap(), NOW_MS)),
-            "unknown_key"
-        );
+        assert_eq!(code(KeySet::default().verify(&claims().sign(&key).unwrap(), NOW_MS)), "unknown_key");
     }
 
     #[test]
@@ -349,11 +320,7 @@ mod tests {
             }
             let mut without = good.clone();
             without.as_object_mut().unwrap().remove(name);
-            assert_ne!(
-                code(keys.verify(&forge(&key, &header, &without.to_string()), NOW_MS)),
-                "ok",
-                "no {name}"
-            );
+            assert_ne!(code(keys.verify(&forge(&key, &header, &without.to_string()), NOW_MS)), "ok", "no {name}");
         }
         let twice = good.to_string().replacen('{', r#"{"tenant":"umbrella","#, 1);
         assert_eq!(code(keys.verify(&forge(&key, &header, &twice), NOW_MS)), "claims");

@@ -71,10 +71,7 @@ impl Journal {
         let mut batch = Batch::new();
         let mut last = 0;
         for (key, value) in store.scan(&layout.chains(), &end_of(&layout.chains()), usize::MAX)? {
-            let corrupt = |detail: String| StoreError::Corrupt {
-                what: "an audit chain".into(),
-                detail,
-            };
+            let corrupt = |detail: String| StoreError::Corrupt { what: "an audit chain".into(), detail };
             let ordinal = trailing_number(&key).ok_or_else(|| corrupt("no ordinal".into()))?;
             let stored: StoredChain = serde_json::from_slice(&value).map_err(|e| corrupt(e.to_string()))?;
             last = last.max(ordinal);
@@ -82,28 +79,14 @@ impl Journal {
             if next == stored.acked {
                 batch.delete(key);
             } else {
-                chains.push_back(Chain {
-                    ordinal,
-                    id: stored.id,
-                    acked: stored.acked,
-                    next,
-                });
+                chains.push_back(Chain { ordinal, id: stored.id, acked: stored.acked, next });
             }
         }
-        let current = Chain {
-            ordinal: last + 1,
-            id,
-            acked: 0,
-            next: 0,
-        };
+        let current = Chain { ordinal: last + 1, id, acked: 0, next: 0 };
         batch.put(layout.chain(current.ordinal), stored(&current)?);
         store.write(batch, Durability::Process)?;
         chains.push_back(current);
-        Ok(Self {
-            store,
-            layout,
-            chains: Mutex::new(chains),
-        })
+        Ok(Self { store, layout, chains: Mutex::new(chains) })
     }
 
     /// The next record's number, and how many wait.
@@ -111,18 +94,8 @@ impl Journal {
         let chains = self.chains();
         let pending = chains.iter().map(|chain| chain.next - chain.acked).sum();
         match chains.back() {
-            Some(current) => Progress {
-                chain: current.id,
-                next_seq: current.next,
-                acked_seq: current.acked,
-                pending,
-            },
-            None => Progress {
-                chain: Digest::of(b""),
-                next_seq: 0,
-                acked_seq: 0,
-                pending,
-            },
+            Some(current) => Progress { chain: current.id, next_seq: current.next, acked_seq: current.acked, pending },
+            None => Progress { chain: Digest::of(b""), next_seq: 0, acked_seq: 0, pending },
         }
     }
 
@@ -168,9 +141,7 @@ impl Journal {
         max_bytes: usize,
     ) -> Result<Option<AuditBatch>, Error> {
         let chains: Vec<Chain> = self.chains().iter().copied().collect();
-        let start = after
-            .and_then(|(id, _)| chains.iter().position(|chain| chain.id == id))
-            .unwrap_or(0);
+        let start = after.and_then(|(id, _)| chains.iter().position(|chain| chain.id == id)).unwrap_or(0);
         for chain in chains.iter().skip(start) {
             let from = match after {
                 Some((id, seq)) if id == chain.id => seq.max(chain.acked),
@@ -179,10 +150,7 @@ impl Journal {
             if from >= chain.next {
                 continue;
             }
-            let range = (
-                self.layout.record(chain.ordinal, from),
-                self.layout.record(chain.ordinal, chain.next),
-            );
+            let range = (self.layout.record(chain.ordinal, from), self.layout.record(chain.ordinal, chain.next));
             let mut records = vec![];
             let mut bytes = 0;
             for (_, record) in self.store.scan(&range.0, &range.1, max_records)? {
@@ -193,11 +161,7 @@ impl Journal {
                 records.push(record);
             }
             if !records.is_empty() {
-                return Ok(Some(AuditBatch {
-                    chain: chain.id,
-                    first_seq: from,
-                    records,
-                }));
+                return Ok(Some(AuditBatch { chain: chain.id, first_seq: from, records }));
             }
         }
         Ok(None)
@@ -222,10 +186,7 @@ impl Journal {
         let mut moved = *chain;
         moved.acked = next_seq;
         let mut batch = Batch::new();
-        batch.delete_range(
-            self.layout.record(chain.ordinal, 0),
-            self.layout.record(chain.ordinal, next_seq),
-        );
+        batch.delete_range(self.layout.record(chain.ordinal, 0), self.layout.record(chain.ordinal, next_seq));
         let finished = !is_current && moved.acked == moved.next;
         if finished {
             batch.delete(self.layout.chain(chain.ordinal));
@@ -250,10 +211,7 @@ impl Journal {
         for chain in chains.iter().rev() {
             let wanted = (count - records.len().min(count)) as u64;
             let from = chain.next.saturating_sub(wanted).max(chain.acked);
-            let range = (
-                self.layout.record(chain.ordinal, from),
-                self.layout.record(chain.ordinal, chain.next),
-            );
+            let range = (self.layout.record(chain.ordinal, from), self.layout.record(chain.ordinal, chain.next));
             for (_, record) in self.store.scan(&range.0, &range.1, count)?.into_iter().rev() {
                 records.push_front(record);
             }
@@ -273,11 +231,7 @@ impl std::fmt::Debug for Journal {
 }
 
 fn stored(chain: &Chain) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(&StoredChain {
-        id: chain.id,
-        acked: chain.acked,
-    })
-    .map_err(|e| Error::Internal(e.to_string()))
+    serde_json::to_vec(&StoredChain { id: chain.id, acked: chain.acked }).map_err(|e| Error::Internal(e.to_string()))
 }
 
 /// Where an earlier opening's chain ends: its records are numbered without holes, so it is searched by halves.
@@ -314,9 +268,7 @@ mod tests {
     }
 
     fn append(journal: &Journal, count: usize) {
-        journal
-            .append(count, Durability::Process, |_, seq| format!("r{seq}").into_bytes())
-            .unwrap();
+        journal.append(count, Durability::Process, |_, seq| format!("r{seq}").into_bytes()).unwrap();
     }
 
     #[test]
@@ -355,10 +307,7 @@ mod tests {
         append(&second, 2);
         assert_eq!(second.progress().pending, 63 + 2);
         let batch = second.next_batch(1000, 1 << 20).unwrap().unwrap();
-        assert_eq!(
-            (batch.chain, batch.first_seq, batch.records.len()),
-            (Digest::of(b"one"), 37, 63)
-        );
+        assert_eq!((batch.chain, batch.first_seq, batch.records.len()), (Digest::of(b"one"), 37, 63));
         assert_eq!(batch.records[0], b"r37");
         second.ack(batch.chain, 100).unwrap();
         assert_eq!(second.next_batch(9, 1024).unwrap().unwrap().chain, Digest::of(b"two"));

@@ -103,12 +103,7 @@ impl DecisionRecord {
         let entrypoint = &request.entrypoint;
         Self {
             decision_id: decision.id.to_string(),
-            entrypoint: if entrypoint.is_empty() {
-                crate::bundle::DEFAULT_ENTRYPOINT
-            } else {
-                entrypoint
-            }
-            .to_owned(),
+            entrypoint: if entrypoint.is_empty() { crate::bundle::DEFAULT_ENTRYPOINT } else { entrypoint }.to_owned(),
             effect: decision.verdict.effect,
             would_be_effect: decision.would_be_effect,
             reasons: decision.verdict.reasons.iter().map(|reason| reason.code).collect(),
@@ -157,9 +152,7 @@ mod tests {
             .resource("file:/srv/hunter2")
             .context(r#"{"password":"hunter2","size":3}"#)
             .unwrap();
-        let plain: Arc<[String]> = ["/action", "/context/size", "/context/absent"]
-            .map(str::to_owned)
-            .into();
+        let plain: Arc<[String]> = ["/action", "/context/size", "/context/absent"].map(str::to_owned).into();
         let record = DecisionRecord::new(&decision(), &request, &plain);
         let text = serde_json::to_string(&record).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
@@ -172,13 +165,7 @@ mod tests {
     fn round_trip() {
         let request = Request::new("a", "b");
         let event = Event::Decision(Box::new(DecisionRecord::new(&decision(), &request, &[].into())));
-        let record = Record {
-            v: 1,
-            seq: 3,
-            at_ms: 4,
-            tenant: "acme".into(),
-            event,
-        };
+        let record = Record { v: 1, seq: 3, at_ms: 4, tenant: "acme".into(), event };
         let text = serde_json::to_string(&record).unwrap();
         assert!(text.contains(r#""kind":"decision""#), "{text}");
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);

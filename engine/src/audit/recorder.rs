@@ -15,8 +15,11 @@ use crate::os::ForkMark;
 use crate::request::Request;
 use crate::store::Durability;
 
-/// Records waiting for the writer. At 1 KiB each this bounds the queue's memory to about 16 MiB.
+/// Records waiting for the writer.
 const QUEUE: usize = 16 * 1024;
+
+/// The largest context that waits in the queue, in bytes; with [`QUEUE`] it bounds the queue's memory to some 64 MiB.
+const MAX_QUEUED_CONTEXT: usize = 4 * 1024;
 
 /// Records in one write.
 const WRITE_BATCH: usize = 1024;
@@ -36,22 +39,12 @@ pub(crate) struct Recorder {
     opened: ForkMark,
 }
 
-/// What is recorded: either a decision with what it was about, or an event made elsewhere.
+/// What is recorded: a decision with what it was about, or an event as it will be written.
 pub(crate) enum Recording {
-    Decision {
-        decision: Box<Decision>,
-        request: Box<Request>,
-        plain: Arc<[String]>,
-    },
-    FailOpen {
-        decision: Box<Decision>,
-        request: Box<Request>,
-        plain: Arc<[String]>,
-    },
-    Event {
-        event: Event,
-        at_ms: i64,
-    },
+    /// Masked by the writer, so that deciding threads don't pay for it.
+    Decision { decision: Box<Decision>, request: Box<Request>, plain: Arc<[String]> },
+    /// Masked already.
+    Event { event: Event, at_ms: i64 },
 }
 
 enum Message {
@@ -67,29 +60,39 @@ enum Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotRecorded;
 
+// === impl Recording ===
+
+impl Recording {
+    /// Of a decision. A large request is masked at once: the queue holds many, and must not hold them all.
+    pub(crate) fn decision(decision: &Decision, request: &Request, plain: Arc<[String]>) -> Self {
+        if request.context.as_json().len() > MAX_QUEUED_CONTEXT {
+            let record = DecisionRecord::new(decision, request, &plain);
+            return Self::Event { event: Event::Decision(Box::new(record)), at_ms: decision.at_ms };
+        }
+        Self::Decision { decision: Box::new(decision.clone()), request: Box::new(request.clone()), plain }
+    }
+
+    /// Of a decision that failed open.
+    pub(crate) fn fail_open(decision: &Decision, request: &Request, plain: &Arc<[String]>) -> Self {
+        let record = DecisionRecord::new(decision, request, plain);
+        Self::Event { event: Event::FailOpen(Box::new(record)), at_ms: decision.at_ms }
+    }
+}
+
+// === impl Recorder ===
+
 impl Recorder {
     pub(crate) fn start(journal: Arc<Journal>, tenant: String, max_pending: u64) -> Result<Self, Error> {
         let (queue, messages) = bounded(QUEUE);
         let degraded = Arc::new(AtomicBool::new(false));
         let stopping = Arc::new(AtomicBool::new(false));
-        let writer = Writer {
-            journal,
-            tenant,
-            max_pending,
-            degraded: Arc::clone(&degraded),
-            stopping: Arc::clone(&stopping),
-        };
+        let writer =
+            Writer { journal, tenant, max_pending, degraded: Arc::clone(&degraded), stopping: Arc::clone(&stopping) };
         let writer = thread::Builder::new()
             .name("meshguard-journal".into())
             .spawn(move || writer.run(&messages))
             .map_err(|e| Error::Config(format!("can't start the journal's thread: {e}")))?;
-        Ok(Self {
-            queue,
-            degraded,
-            stopping,
-            writer: Some(writer),
-            opened: ForkMark::now(),
-        })
+        Ok(Self { queue, degraded, stopping, writer: Some(writer), opened: ForkMark::now() })
     }
 
     /// Queues a record. Waits a little for room, and never drops silently: without room the caller must deny.
@@ -109,11 +112,7 @@ impl Recorder {
         let (done, wait) = bounded(1);
         let message = Message::Durable(recording, done);
         self.queue.send_timeout(message, patience).map_err(|_| NotRecorded)?;
-        if wait.recv_timeout(patience) == Ok(true) {
-            Ok(())
-        } else {
-            Err(NotRecorded)
-        }
+        if wait.recv_timeout(patience) == Ok(true) { Ok(()) } else { Err(NotRecorded) }
     }
 
     /// Waits until what was recorded before is written; `false` when `patience` ran out.
@@ -197,10 +196,7 @@ impl Writer {
             if self.append(waiting, durability) {
                 waiting.clear();
             } else if self.stopping.load(Ordering::Relaxed) {
-                tracing::error!(
-                    records = waiting.len(),
-                    "the journal can't be written; records are lost at stop"
-                );
+                tracing::error!(records = waiting.len(), "the journal can't be written; records are lost at stop");
                 waiting.clear();
             } else {
                 thread::park_timeout(RETRY);
@@ -234,31 +230,12 @@ impl Writer {
 
     fn render(&self, recording: &Recording, seq: u64) -> Vec<u8> {
         let (event, at_ms) = match recording {
-            Recording::Decision {
-                decision,
-                request,
-                plain,
-            } => (
-                Event::Decision(Box::new(DecisionRecord::new(decision, request, plain))),
-                decision.at_ms,
-            ),
-            Recording::FailOpen {
-                decision,
-                request,
-                plain,
-            } => (
-                Event::FailOpen(Box::new(DecisionRecord::new(decision, request, plain))),
-                decision.at_ms,
-            ),
+            Recording::Decision { decision, request, plain } => {
+                (Event::Decision(Box::new(DecisionRecord::new(decision, request, plain))), decision.at_ms)
+            }
             Recording::Event { event, at_ms } => (event.clone(), *at_ms),
         };
-        let record = Record {
-            v: 1,
-            seq,
-            at_ms,
-            tenant: self.tenant.clone(),
-            event,
-        };
+        let record = Record { v: 1, seq, at_ms, tenant: self.tenant.clone(), event };
         // A record is made of texts and numbers only: it always serialises.
         serde_json::to_vec(&record).unwrap_or_default()
     }
@@ -272,10 +249,7 @@ mod tests {
     use crate::store::{Batch, Entry, MemoryStore, Store, StoreError};
 
     fn event() -> Recording {
-        Recording::Event {
-            event: Event::Withdrawn { withdrawn: true },
-            at_ms: 1,
-        }
+        Recording::Event { event: Event::Withdrawn { withdrawn: true }, at_ms: 1 }
     }
 
     fn start(store: Arc<dyn Store>, max_pending: u64) -> (Arc<Journal>, Recorder) {
@@ -328,10 +302,7 @@ mod tests {
             assert!(kept < 4 * QUEUE as u64, "a full queue must refuse");
         }
         assert!(recorder.is_degraded());
-        assert_eq!(
-            recorder.record_durably(event(), Duration::from_millis(1)),
-            Err(NotRecorded)
-        );
+        assert_eq!(recorder.record_durably(event(), Duration::from_millis(1)), Err(NotRecorded));
         store.1.store(false, Ordering::SeqCst);
         assert!(recorder.flush(Duration::from_secs(10)));
         assert_eq!(journal.progress().next_seq, kept);
@@ -343,10 +314,7 @@ mod tests {
         let (journal, recorder) = start(Arc::new(MemoryStore::new()), 1);
         recorder.record(event()).unwrap();
         assert!(recorder.flush(Duration::from_secs(10)));
-        assert_eq!(
-            recorder.record_durably(event(), Duration::from_millis(500)),
-            Err(NotRecorded)
-        );
+        assert_eq!(recorder.record_durably(event(), Duration::from_millis(500)), Err(NotRecorded));
         assert_eq!(journal.progress().next_seq, 1);
     }
 }

@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 
 use super::limits::{MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES};
 use super::read::OPA_MANIFEST;
-use super::{Bundle, ENVELOPE_FILE, Envelope, SignedBundle};
+use super::{Bundle, ENVELOPE_FILE, Envelope, RegoVersion, Settings, SignedBundle};
 use crate::error::{Error, Refusal, Stage};
 
 impl Bundle {
@@ -26,6 +26,14 @@ impl Bundle {
             Some(envelope) => SignedBundle::from_parts(&envelope, files)?.bundle(),
             None => Self::from_files(files),
         }
+    }
+
+    /// The archive, unsigned, in OPA's layout.
+    ///
+    /// # Errors
+    /// Writing to memory failed.
+    pub fn to_tar_gz(&self) -> Result<Vec<u8>, Error> {
+        pack("", &self.settings, &self.files, None)
     }
 
     /// Reads whatever `path` is: a folder, or an archive.
@@ -61,26 +69,8 @@ impl SignedBundle {
     /// The payload is no manifest, or writing to memory failed.
     pub fn to_tar_gz(&self) -> Result<Vec<u8>, Error> {
         let manifest = self.manifest()?;
-        let rego_version = u8::from(manifest.settings.rego == super::RegoVersion::V1);
-        let opa = serde_json::json!({
-            "revision": format!("{}.{}", manifest.key_epoch, manifest.version),
-            "rego_version": rego_version,
-            "metadata": { "meshguard": manifest.settings },
-        });
-        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
-        let mut append = |path: &str, body: &[u8]| {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(body.len() as u64);
-            header.set_mode(0o644);
-            archive.append_data(&mut header, path, body)
-        };
-        let io = |e: std::io::Error| Error::Internal(format!("writing an archive to memory: {e}"));
-        append(ENVELOPE_FILE, &self.envelope.to_json()).map_err(io)?;
-        append(OPA_MANIFEST, opa.to_string().as_bytes()).map_err(io)?;
-        for (path, body) in &self.files {
-            append(path, body).map_err(io)?;
-        }
-        archive.into_inner().and_then(GzEncoder::finish).map_err(io)
+        let revision = format!("{}.{}", manifest.key_epoch, manifest.version);
+        pack(&revision, &manifest.settings, &self.files, Some(&self.envelope))
     }
 
     fn from_parts(envelope: &[u8], mut files: BTreeMap<String, Bytes>) -> Result<Self, Refusal> {
@@ -90,6 +80,35 @@ impl SignedBundle {
         files.retain(|path, _| manifest.files.iter().any(|file| file.path == *path));
         Ok(Self { envelope, files })
     }
+}
+
+fn pack(
+    revision: &str,
+    settings: &Settings,
+    files: &BTreeMap<String, Bytes>,
+    envelope: Option<&Envelope>,
+) -> Result<Vec<u8>, Error> {
+    let opa = serde_json::json!({
+        "revision": revision,
+        "rego_version": u8::from(settings.rego == RegoVersion::V1),
+        "metadata": { "meshguard": settings },
+    });
+    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    let mut append = |path: &str, body: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(body.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, body)
+    };
+    let io = |e: std::io::Error| Error::Internal(format!("writing an archive to memory: {e}"));
+    if let Some(envelope) = envelope {
+        append(ENVELOPE_FILE, &envelope.to_json()).map_err(io)?;
+    }
+    append(OPA_MANIFEST, opa.to_string().as_bytes()).map_err(io)?;
+    for (path, body) in files {
+        append(path, body).map_err(io)?;
+    }
+    archive.into_inner().and_then(GzEncoder::finish).map_err(io)
 }
 
 fn unpack(bytes: &[u8]) -> Result<BTreeMap<String, Bytes>, Refusal> {
@@ -136,9 +155,7 @@ mod tests {
         let files = [("a.rego", "package meshguard\n"), ("x/data.json", "{}")];
         let files = files.map(|(path, body)| (path.to_owned(), Bytes::from_static(body.as_bytes())));
         let bundle = Bundle::from_files(files.into_iter().collect()).unwrap();
-        bundle
-            .sign(&Target::new("acme", 1, 1_000), &SigningKey::generate().unwrap())
-            .unwrap()
+        bundle.sign(&Target::new("acme", 1, 1_000), &SigningKey::generate().unwrap()).unwrap()
     }
 
     #[test]
@@ -147,6 +164,9 @@ mod tests {
         let archive = signed.to_tar_gz().unwrap();
         assert_eq!(SignedBundle::from_tar_gz(&archive).unwrap(), signed);
         assert_eq!(Bundle::from_tar_gz(&archive).unwrap(), signed.bundle().unwrap());
+        let unsigned = signed.bundle().unwrap().to_tar_gz().unwrap();
+        assert_eq!(Bundle::from_tar_gz(&unsigned).unwrap(), signed.bundle().unwrap());
+        assert_eq!(SignedBundle::from_tar_gz(&unsigned).unwrap_err().code, "unsigned");
     }
 
     #[test]
@@ -167,9 +187,7 @@ mod tests {
             header.set_size(MAX_FILE_BYTES);
             header.set_mode(0o644);
             let body = std::io::repeat(b' ').take(MAX_FILE_BYTES);
-            builder
-                .append_data(&mut header, format!("{part}/data.json"), body)
-                .unwrap();
+            builder.append_data(&mut header, format!("{part}/data.json"), body).unwrap();
         }
         let bomb = builder.into_inner().unwrap().finish().unwrap();
         assert!(bomb.len() < 200_000);

@@ -39,15 +39,8 @@ impl Envelope {
     /// The key can't be encoded.
     pub fn sign(payload_type: &str, payload: Bytes, key: &SigningKey) -> Result<Self, crate::token::TokenError> {
         let sig = key.sign(&pre_authentication_encoding(payload_type, &payload)).into();
-        let signatures = vec![Signature {
-            key_id: key.public()?.id(),
-            sig,
-        }];
-        Ok(Self {
-            payload_type: payload_type.to_owned(),
-            payload,
-            signatures,
-        })
+        let signatures = vec![Signature { key_id: key.public()?.id(), sig }];
+        Ok(Self { payload_type: payload_type.to_owned(), payload, signatures })
     }
 
     /// The bytes that an external signer (a KMS, a command) must sign for this payload.
@@ -65,10 +58,7 @@ impl Envelope {
             return Err(Refusal::new(Stage::Signature, "payload_type", detail));
         }
         let message = pre_authentication_encoding(payload_type, &self.payload);
-        let signed = self
-            .signatures
-            .iter()
-            .any(|s| trusted.iter().any(|key| key.verifies(&message, &s.sig)));
+        let signed = self.signatures.iter().any(|s| trusted.iter().any(|key| key.verifies(&message, &s.sig)));
         if !signed {
             let ids: Vec<_> = self.signatures.iter().map(|s| s.key_id.as_str()).collect();
             let detail = format!("not signed by a trusted key (signatures by: {})", ids.join(", "));
@@ -87,24 +77,14 @@ impl Envelope {
             return Err(Refusal::new(Stage::Limit, "envelope", format!("{} bytes", json.len())));
         }
         let json: Json = serde_json::from_slice(json).map_err(|e| refuse(e.to_string()))?;
-        let decode = |text: &str| {
-            STANDARD
-                .decode(text)
-                .map(Bytes::from)
-                .map_err(|e| refuse(e.to_string()))
-        };
+        let decode = |text: &str| STANDARD.decode(text).map(Bytes::from).map_err(|e| refuse(e.to_string()));
         Ok(Self {
             payload: decode(&json.payload)?,
             payload_type: json.payload_type,
             signatures: json
                 .signatures
                 .into_iter()
-                .map(|s| {
-                    Ok(Signature {
-                        sig: decode(&s.sig)?,
-                        key_id: s.keyid,
-                    })
-                })
+                .map(|s| Ok(Signature { sig: decode(&s.sig)?, key_id: s.keyid }))
                 .collect::<Result<_, Refusal>>()?,
         })
     }
@@ -117,10 +97,7 @@ impl Envelope {
             signatures: self
                 .signatures
                 .iter()
-                .map(|s| JsonSignature {
-                    keyid: s.key_id.clone(),
-                    sig: STANDARD.encode(&s.sig),
-                })
+                .map(|s| JsonSignature { keyid: s.key_id.clone(), sig: STANDARD.encode(&s.sig) })
                 .collect(),
         };
         serde_json::to_vec(&json).unwrap_or_default()
@@ -168,14 +145,7 @@ mod tests {
         for at in 0..good.payload.len() {
             let mut bytes = good.payload.to_vec();
             bytes[at] ^= 1;
-            assert!(
-                Envelope {
-                    payload: bytes.into(),
-                    ..good.clone()
-                }
-                .verify("t", &trusted)
-                .is_err()
-            );
+            assert!(Envelope { payload: bytes.into(), ..good.clone() }.verify("t", &trusted).is_err());
         }
         for at in 0..64 {
             let mut bad = good.clone();
@@ -191,20 +161,11 @@ mod tests {
         let key = SigningKey::generate().unwrap();
         let envelope = Envelope::sign("t", Bytes::from_static(b"payload"), &key).unwrap();
         let stranger = SigningKey::generate().unwrap().public().unwrap();
-        assert_eq!(
-            envelope.verify("u", &[key.public().unwrap()]).unwrap_err().code,
-            "payload_type"
-        );
+        assert_eq!(envelope.verify("u", &[key.public().unwrap()]).unwrap_err().code, "payload_type");
         assert_eq!(envelope.verify("t", &[stranger]).unwrap_err().code, "signature");
         assert_eq!(envelope.verify("t", &[]).unwrap_err().code, "signature");
-        let unsigned = Envelope {
-            signatures: vec![],
-            ..envelope
-        };
-        assert_eq!(
-            unsigned.verify("t", &[key.public().unwrap()]).unwrap_err().code,
-            "signature"
-        );
+        let unsigned = Envelope { signatures: vec![], ..envelope };
+        assert_eq!(unsigned.verify("t", &[key.public().unwrap()]).unwrap_err().code, "signature");
     }
 
     #[test]

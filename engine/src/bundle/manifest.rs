@@ -181,11 +181,7 @@ impl Manifest {
 
     /// The bundle's identity, given the digest of the manifest's bytes.
     pub const fn revision(&self, digest: Digest) -> Revision {
-        Revision {
-            key_epoch: self.key_epoch,
-            version: self.version,
-            manifest: digest,
-        }
+        Revision { key_epoch: self.key_epoch, version: self.version, manifest: digest }
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -220,16 +216,10 @@ impl Settings {
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let refuse = |code: &str, detail: String| Err(Refusal::new(Stage::Parse, code, detail));
         if self.entrypoints.is_empty() {
-            return refuse(
-                "entrypoints",
-                "a bundle without an entrypoint can't be asked anything".into(),
-            );
+            return refuse("entrypoints", "a bundle without an entrypoint can't be asked anything".into());
         }
         for path in self.entrypoints.keys().chain(&self.remote_roots) {
-            if !path
-                .strip_prefix("data.")
-                .is_some_and(|rest| rest.split('.').all(is_identifier))
-            {
+            if !path.strip_prefix("data.").is_some_and(|rest| rest.split('.').all(is_identifier)) {
                 return refuse("path", format!("`{path}` isn't `data.` and identifiers"));
             }
         }
@@ -261,11 +251,7 @@ mod tests {
             expires_at_ms: 2,
             soft_ttl_ms: 60_000,
             settings: Settings::default(),
-            files: vec![FileEntry {
-                path: "a.rego".into(),
-                size: 1,
-                digest: Digest::of(b"a"),
-            }],
+            files: vec![FileEntry { path: "a.rego".into(), size: 1, digest: Digest::of(b"a") }],
         }
     }
 
@@ -277,80 +263,25 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let file = |path: &str| FileEntry {
-            path: path.into(),
-            size: 0,
-            digest: Digest::of(b""),
-        };
+        let file = |path: &str| FileEntry { path: path.into(), size: 0, digest: Digest::of(b"") };
         let cases: [(&str, Manifest); 9] = [
-            (
-                "format",
-                Manifest {
-                    format: 2,
-                    ..manifest()
-                },
-            ),
-            (
-                "tenant",
-                Manifest {
-                    tenant: String::new(),
-                    ..manifest()
-                },
-            ),
-            (
-                "version",
-                Manifest {
-                    version: 0,
-                    ..manifest()
-                },
-            ),
-            (
-                "expires_at",
-                Manifest {
-                    expires_at_ms: 1,
-                    ..manifest()
-                },
-            ),
-            (
-                "file_order",
-                Manifest {
-                    files: vec![file("b"), file("a")],
-                    ..manifest()
-                },
-            ),
-            (
-                "file_order",
-                Manifest {
-                    files: vec![file("a"), file("a")],
-                    ..manifest()
-                },
-            ),
+            ("format", Manifest { format: 2, ..manifest() }),
+            ("tenant", Manifest { tenant: String::new(), ..manifest() }),
+            ("version", Manifest { version: 0, ..manifest() }),
+            ("expires_at", Manifest { expires_at_ms: 1, ..manifest() }),
+            ("file_order", Manifest { files: vec![file("b"), file("a")], ..manifest() }),
+            ("file_order", Manifest { files: vec![file("a"), file("a")], ..manifest() }),
+            ("path", Manifest { files: vec![file("../a")], ..manifest() }),
             (
                 "path",
                 Manifest {
-                    files: vec![file("../a")],
-                    ..manifest()
-                },
-            ),
-            (
-                "path",
-                Manifest {
-                    settings: Settings {
-                        remote_roots: vec!["approvals".into()],
-                        ..Settings::default()
-                    },
+                    settings: Settings { remote_roots: vec!["approvals".into()], ..Settings::default() },
                     ..manifest()
                 },
             ),
             (
                 "entrypoints",
-                Manifest {
-                    settings: Settings {
-                        entrypoints: BTreeMap::new(),
-                        ..Settings::default()
-                    },
-                    ..manifest()
-                },
+                Manifest { settings: Settings { entrypoints: BTreeMap::new(), ..Settings::default() }, ..manifest() },
             ),
         ];
         for (code, manifest) in cases {
@@ -362,11 +293,6 @@ mod tests {
     fn unknown_fields_are_refused() {
         let text = String::from_utf8(manifest().to_bytes().unwrap()).unwrap();
         let altered = text.replacen('{', r#"{"only_on":"monday","#, 1);
-        assert!(
-            Manifest::parse(altered.as_bytes())
-                .unwrap_err()
-                .detail
-                .contains("only_on")
-        );
+        assert!(Manifest::parse(altered.as_bytes()).unwrap_err().detail.contains("only_on"));
     }
 }

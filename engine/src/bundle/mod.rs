@@ -103,11 +103,7 @@ impl Bundle {
             files: self
                 .files
                 .iter()
-                .map(|(path, body)| FileEntry {
-                    path: path.clone(),
-                    size: body.len() as u64,
-                    digest: Digest::of(body),
-                })
+                .map(|(path, body)| FileEntry { path: path.clone(), size: body.len() as u64, digest: Digest::of(body) })
                 .collect(),
         }
     }
@@ -119,19 +115,13 @@ impl Bundle {
     pub fn sign(self, target: &Target, key: &SigningKey) -> Result<SignedBundle, Error> {
         let manifest = self.manifest(target).to_bytes()?;
         let envelope = Envelope::sign(MANIFEST_TYPE, manifest.into(), key)?;
-        Ok(SignedBundle {
-            envelope,
-            files: self.files,
-        })
+        Ok(SignedBundle { envelope, files: self.files })
     }
 
     /// The digest of everything that decides: two bundles with equal digests answer alike.
     pub fn digest(&self) -> Digest {
         let settings = serde_json::to_vec(&self.settings).unwrap_or_default();
-        let files = self
-            .files
-            .iter()
-            .flat_map(|(path, body)| [path.as_bytes(), body.as_ref()]);
+        let files = self.files.iter().flat_map(|(path, body)| [path.as_bytes(), body.as_ref()]);
         Digest::of_parts(std::iter::once(settings.as_slice()).chain(files))
     }
 }
@@ -159,9 +149,6 @@ impl SignedBundle {
     /// # Errors
     /// The payload is no manifest.
     pub fn bundle(&self) -> Result<Bundle, Refusal> {
-        Ok(Bundle {
-            settings: self.manifest()?.settings,
-            files: self.files.clone(),
-        })
+        Ok(Bundle { settings: self.manifest()?.settings, files: self.files.clone() })
     }
 }

@@ -39,11 +39,7 @@ impl Bundle {
         files.retain(|path, _| is_part(path));
         check_sizes(&files)?;
         if !files.keys().any(|path| path.ends_with(".rego")) {
-            return Err(Refusal::new(
-                Stage::Parse,
-                "no_policy",
-                "no `.rego` file; is this the right folder?",
-            ));
+            return Err(Refusal::new(Stage::Parse, "no_policy", "no `.rego` file; is this the right folder?"));
         }
         Ok(Self { settings, files })
     }
@@ -80,10 +76,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
     if path.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
         return refuse("control characters, `\\` and `:` aren't allowed");
     }
-    if path
-        .split('/')
-        .any(|part| part.is_empty() || part == "." || part == "..")
-    {
+    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         return refuse("must be relative, with no empty, `.` or `..` part");
     }
     Ok(())
@@ -163,9 +156,7 @@ mod tests {
     use super::*;
 
     fn files(list: &[(&str, &str)]) -> BTreeMap<String, Bytes> {
-        list.iter()
-            .map(|(path, body)| ((*path).to_owned(), Bytes::copy_from_slice(body.as_bytes())))
-            .collect()
+        list.iter().map(|(path, body)| ((*path).to_owned(), Bytes::copy_from_slice(body.as_bytes()))).collect()
     }
 
     #[test]
@@ -178,10 +169,7 @@ mod tests {
             ("sub/data.json", "{}"),
             ("sub/.git/b.rego", "package b"),
             ("README.md", "#"),
-            (
-                ".manifest",
-                r#"{"roots":["a"],"metadata":{"meshguard":{"remote_roots":["data.approvals"]}}}"#,
-            ),
+            (".manifest", r#"{"roots":["a"],"metadata":{"meshguard":{"remote_roots":["data.approvals"]}}}"#),
         ] {
             fs::write(dir.path().join(path), body).unwrap();
         }
@@ -199,16 +187,7 @@ mod tests {
 
     #[test]
     fn paths_that_point_elsewhere() {
-        for path in [
-            "../a.rego",
-            "/a.rego",
-            "a//b.rego",
-            "./a.rego",
-            "a\\b.rego",
-            "c:a.rego",
-            "a\0.rego",
-            "",
-        ] {
+        for path in ["../a.rego", "/a.rego", "a//b.rego", "./a.rego", "a\\b.rego", "c:a.rego", "a\0.rego", ""] {
             assert!(check_path(path).is_err(), "{path:?}");
         }
         assert!(check_path("a/b-c/d_e.rego").is_ok());

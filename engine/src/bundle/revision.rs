@@ -23,10 +23,7 @@ pub struct Revision {
 impl Revision {
     /// What orders it.
     pub const fn order(&self) -> AtLeast {
-        AtLeast {
-            key_epoch: self.key_epoch,
-            version: self.version,
-        }
+        AtLeast { key_epoch: self.key_epoch, version: self.version }
     }
 }
 
@@ -74,26 +71,14 @@ mod tests {
 
     #[test]
     fn epoch_goes_before_version() {
-        let old = AtLeast {
-            key_epoch: 1,
-            version: 900,
-        };
-        let new = AtLeast {
-            key_epoch: 2,
-            version: 1,
-        };
+        let old = AtLeast { key_epoch: 1, version: 900 };
+        let new = AtLeast { key_epoch: 2, version: 1 };
         assert!(old < new);
     }
 
     #[test]
     fn proto_json_numbers() {
         let read: AtLeast = serde_json::from_str(r#"{"keyEpoch":"1","version":7}"#).unwrap();
-        assert_eq!(
-            read,
-            AtLeast {
-                key_epoch: 1,
-                version: 7
-            }
-        );
+        assert_eq!(read, AtLeast { key_epoch: 1, version: 7 });
     }
 }

@@ -45,11 +45,7 @@ impl VerifiedManifest {
             let detail = format!("{total} bytes; the limit is {MAX_BUNDLE_BYTES}");
             return Err(Refusal::new(Stage::Limit, "bundle_size", detail));
         }
-        Ok(Self {
-            envelope,
-            manifest,
-            revision,
-        })
+        Ok(Self { envelope, manifest, revision })
     }
 
     /// What was signed.
@@ -82,10 +78,7 @@ impl VerifiedManifest {
             }
             files.insert(file.path.clone(), bytes);
         }
-        let bundle = Bundle {
-            settings: self.manifest.settings.clone(),
-            files,
-        };
+        let bundle = Bundle { settings: self.manifest.settings.clone(), files };
         Ok(VerifiedBundle { manifest: self, bundle })
     }
 }
@@ -153,19 +146,14 @@ mod tests {
         assert_eq!(code(&good, &key, "acme", "default"), "ok");
         assert_eq!(code(&good, &key, "umbrella", "default"), "tenant");
         assert_eq!(code(&good, &key, "acme", "other"), "scope");
-        assert_eq!(
-            code(&good, &SigningKey::generate().unwrap(), "acme", "default"),
-            "signature"
-        );
+        assert_eq!(code(&good, &SigningKey::generate().unwrap(), "acme", "default"), "signature");
 
         let mut cut = good.clone();
         cut.files.remove("a.rego");
         assert_eq!(code(&cut, &key, "acme", "default"), "missing");
 
         let mut altered = good.clone();
-        altered
-            .files
-            .insert("a.rego".into(), Bytes::from_static(b"package meshguarD\n"));
+        altered.files.insert("a.rego".into(), Bytes::from_static(b"package meshguarD\n"));
         assert_eq!(code(&altered, &key, "acme", "default"), "digest");
     }
 
@@ -173,10 +161,7 @@ mod tests {
     fn files_beside_the_manifest_are_ignored() {
         let key = SigningKey::generate().unwrap();
         let mut more = signed(&key);
-        more.files.insert(
-            "evil.rego".into(),
-            Bytes::from_static(b"package meshguard\ndecision := true"),
-        );
+        more.files.insert("evil.rego".into(), Bytes::from_static(b"package meshguard\ndecision := true"));
         let bundle = VerifiedBundle::new(&more, &[key.public().unwrap()], "acme", "default").unwrap();
         assert!(!bundle.bundle().files.contains_key("evil.rego"));
     }

@@ -15,14 +15,8 @@ const MAX_NESTING: usize = 12;
 
 /// Builtins whose answer depends on more than their arguments. Those that regorus was built without are unknown anyway;
 /// they are named for the sake of the message.
-const IMPURE: [&str; 6] = [
-    "http.send",
-    "net.lookup_ip_addr",
-    "opa.runtime",
-    "rand.intn",
-    "uuid.rfc4122",
-    "rego.parse_module",
-];
+const IMPURE: [&str; 6] =
+    ["http.send", "net.lookup_ip_addr", "opa.runtime", "rand.intn", "uuid.rfc4122", "rego.parse_module"];
 
 /// Brackets are counted before the parser sees them, outside strings and comments.
 pub(super) fn check_nesting(text: &str) -> Result<(), Refusal> {
@@ -49,13 +43,7 @@ pub(super) fn check_nesting(text: &str) -> Result<(), Refusal> {
                     }
                 }
             }
-            b'`' => {
-                line += bytes
-                    .by_ref()
-                    .take_while(|b| *b != b'`')
-                    .filter(|b| *b == b'\n')
-                    .count()
-            }
+            b'`' => line += bytes.by_ref().take_while(|b| *b != b'`').filter(|b| *b == b'\n').count(),
             b'(' | b'[' | b'{' => {
                 depth += 1;
                 if depth > MAX_NESTING {
@@ -82,19 +70,11 @@ impl PolicyFacts<'_> {
     }
 
     fn declared(&self) -> BTreeSet<String> {
-        self.files
-            .iter()
-            .flat_map(|(_, facts)| &facts.rules)
-            .map(|rule| rule.path.join("."))
-            .collect()
+        self.files.iter().flat_map(|(_, facts)| &facts.rules).map(|rule| rule.path.join(".")).collect()
     }
 
     pub(super) fn calls(&self, builtin: &str) -> bool {
-        let calls = self
-            .files
-            .iter()
-            .flat_map(|(_, facts)| &facts.rules)
-            .flat_map(|rule| rule.calls.iter());
+        let calls = self.files.iter().flat_map(|(_, facts)| &facts.rules).flat_map(|rule| rule.calls.iter());
         calls.into_iter().any(|call| call.names().join(".") == builtin)
     }
 
@@ -145,10 +125,7 @@ impl PolicyFacts<'_> {
     pub(super) fn check_entrypoints(&self, settings: &Settings) -> Result<(), Refusal> {
         let declared = self.declared();
         for entrypoint in settings.entrypoints.keys() {
-            if !entrypoint
-                .strip_prefix("data.")
-                .is_some_and(|path| declared.contains(path))
-            {
+            if !entrypoint.strip_prefix("data.").is_some_and(|path| declared.contains(path)) {
                 let detail =
                     format!("no rule `{entrypoint}`; define it, or name the bundle's entrypoints in `.manifest`");
                 return Err(Refusal::new(Stage::Compile, "no_entrypoint", detail));
@@ -186,20 +163,9 @@ impl Facts {
         let full = if *base == "data" {
             rest.join(".")
         } else if let Some(import) = self.imports.get(*base) {
-            import
-                .iter()
-                .skip(1)
-                .map(String::as_str)
-                .chain(rest.iter().copied())
-                .collect::<Vec<_>>()
-                .join(".")
+            import.iter().skip(1).map(String::as_str).chain(rest.iter().copied()).collect::<Vec<_>>().join(".")
         } else {
-            self.package
-                .iter()
-                .map(String::as_str)
-                .chain(names.iter().copied())
-                .collect::<Vec<_>>()
-                .join(".")
+            self.package.iter().map(String::as_str).chain(names.iter().copied()).collect::<Vec<_>>().join(".")
         };
         declared.contains(&full).then_some(full)
     }

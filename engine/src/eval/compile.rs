@@ -42,9 +42,7 @@ impl Program {
         for (path, body) in &bundle.files {
             if path.ends_with(".rego") {
                 let (text, module_facts) = read_policy(path, body, &bundle.settings, remote_data)?;
-                engine
-                    .add_policy(path.clone(), text)
-                    .map_err(|e| parse_refusal(path, &e))?;
+                engine.add_policy(path.clone(), text).map_err(|e| parse_refusal(path, &e))?;
                 facts.push((path.as_str(), module_facts));
             } else if path.ends_with("data.json") {
                 documents.push((path.as_str(), read_data(path, body)?));
@@ -117,11 +115,7 @@ fn read_policy(
     check_nesting(text).map_err(|refusal| refusal.in_file(path))?;
     let module = parse(path, text, settings.rego)?;
     let facts = Facts::of(&module);
-    if facts
-        .package
-        .first()
-        .is_some_and(|name| UNHELD.starts_with(name.as_str()))
-    {
+    if facts.package.first().is_some_and(|name| UNHELD.starts_with(name.as_str())) {
         let detail = "packages that start with `__meshguard` are the engine's own; choose another name";
         return Err(Refusal::new(Stage::Compile, "reserved_package", detail).in_file(path));
     }
@@ -136,9 +130,7 @@ fn read_policy(
 /// The syntax tree of one module. An engine of its own parses it, because only an engine takes our limits.
 fn parse(path: &str, text: &str, rego: RegoVersion) -> Result<Ref<Module>, Refusal> {
     let mut engine = new_engine(rego);
-    engine
-        .add_policy(path.to_owned(), text.to_owned())
-        .map_err(|e| parse_refusal(path, &e))?;
+    engine.add_policy(path.to_owned(), text.to_owned()).map_err(|e| parse_refusal(path, &e))?;
     engine
         .get_modules()
         .first()
@@ -171,12 +163,7 @@ fn at_root(root: &str, held: &serde_json::Value) -> Value {
 }
 
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    Value::from(
-        fields
-            .into_iter()
-            .map(|(name, value)| (Value::from(name), value))
-            .collect::<BTreeMap<_, _>>(),
-    )
+    Value::from(fields.into_iter().map(|(name, value)| (Value::from(name), value)).collect::<BTreeMap<_, _>>())
 }
 
 #[cfg(test)]
@@ -185,9 +172,7 @@ mod tests {
     use bytes::Bytes;
 
     fn bundle(files: &[(&str, &str)], roots: &[&str]) -> Bundle {
-        let files = files
-            .iter()
-            .map(|(path, body)| ((*path).to_owned(), Bytes::copy_from_slice(body.as_bytes())));
+        let files = files.iter().map(|(path, body)| ((*path).to_owned(), Bytes::copy_from_slice(body.as_bytes())));
         let mut bundle = Bundle::from_files(files.collect()).unwrap();
         bundle.settings.remote_roots = roots.iter().map(|root| (*root).to_owned()).collect();
         bundle
@@ -233,10 +218,7 @@ mod tests {
         ] {
             assert_eq!(code(policy, &["data.live.approvals"]), expected, "{policy}");
         }
-        assert_eq!(
-            code("import data.live\ndecision if live.approvals", &["data.live.approvals"]),
-            "remote_root"
-        );
+        assert_eq!(code("import data.live\ndecision if live.approvals", &["data.live.approvals"]), "remote_root");
     }
 
     #[test]

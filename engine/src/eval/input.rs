@@ -28,10 +28,7 @@ pub(crate) fn document(request: &Request, tenant: &str, identity: Option<&Identi
     input.set("actor", actor(request, identity)?);
     input.text("action", &request.action);
     input.text("resource", &request.resource);
-    input.set(
-        "context",
-        read_strict(request.context.as_json()).map_err(|e| BadInput(format!("context: {}", e.0)))?,
-    );
+    input.set("context", read_strict(request.context.as_json()).map_err(|e| BadInput(format!("context: {}", e.0)))?);
     input.text("stage", &request.stage);
     input.text("delegation", &request.delegation);
     if !request.approval_id.is_empty() {
@@ -53,35 +50,16 @@ fn actor(request: &Request, identity: Option<&Identity>) -> Result<Value, BadInp
             actor.text("spiffe_id", identity.spiffe_id.as_deref().unwrap_or_default());
             actor.text("tier", identity.tier.as_str());
             actor.set("score", Value::from(identity.score));
-            actor.set(
-                "tags",
-                identity
-                    .tags
-                    .iter()
-                    .map(|tag| Value::from(tag.as_str()))
-                    .collect::<Vec<_>>()
-                    .into(),
-            );
-            actor.set(
-                "claims",
-                read_strict(&identity.claims_json).map_err(|e| BadInput(format!("claims: {}", e.0)))?,
-            );
+            actor.set("tags", identity.tags.iter().map(|tag| Value::from(tag.as_str())).collect::<Vec<_>>().into());
+            actor.set("claims", read_strict(&identity.claims_json).map_err(|e| BadInput(format!("claims: {}", e.0)))?);
         }
         None => {
             actor.text("id", &request.actor.id);
             actor.text("spiffe_id", &request.actor.spiffe_id);
             actor.text("tier", crate::trust::Tier::Unverified.as_str());
             actor.set("score", Value::from(0_u64));
-            actor.set(
-                "tags",
-                request
-                    .actor
-                    .tags
-                    .iter()
-                    .map(|tag| Value::from(tag.as_str()))
-                    .collect::<Vec<_>>()
-                    .into(),
-            );
+            actor
+                .set("tags", request.actor.tags.iter().map(|tag| Value::from(tag.as_str())).collect::<Vec<_>>().into());
         }
     }
     Ok(actor.into())
@@ -91,9 +69,7 @@ fn actor(request: &Request, identity: Option<&Identity>) -> Result<Value, BadInp
 pub(crate) fn read_strict(json: &str) -> Result<Value, BadInput> {
     scan(json)?;
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let value = Strict
-        .deserialize(&mut deserializer)
-        .map_err(|e| BadInput(e.to_string()))?;
+    let value = Strict.deserialize(&mut deserializer).map_err(|e| BadInput(e.to_string()))?;
     deserializer.end().map_err(|e| BadInput(e.to_string()))?;
     Ok(value)
 }
@@ -128,11 +104,7 @@ impl From<Fields> for Value {
 fn scan(json: &str) -> Result<(), BadInput> {
     // Data files are limited as files; this limit is for requests, and generous for both.
     if json.len() > 16 * MAX_REQUEST_BYTES {
-        return Err(BadInput(format!(
-            "{} bytes; the limit is {}",
-            json.len(),
-            16 * MAX_REQUEST_BYTES
-        )));
+        return Err(BadInput(format!("{} bytes; the limit is {}", json.len(), 16 * MAX_REQUEST_BYTES)));
     }
     let mut depth = 0_usize;
     let mut rest = json.as_bytes();
@@ -148,9 +120,7 @@ fn scan(json: &str) -> Result<(), BadInput> {
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'-' | b'0'..=b'9' => {
-                let end = rest
-                    .iter()
-                    .position(|b| !matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+                let end = rest.iter().position(|b| !matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
                 let (number, tail) = rest.split_at(end.unwrap_or(rest.len()));
                 check_number(*byte, number)?;
                 rest = tail;
@@ -180,19 +150,11 @@ fn check_number(first: u8, rest: &[u8]) -> Result<(), BadInput> {
     };
     let text: String = digits().map(|b| char::from(*b)).collect();
     if !rest.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) {
-        let held = if first == b'-' {
-            text.parse::<i64>().is_ok()
-        } else {
-            text.parse::<u64>().is_ok()
-        };
+        let held = if first == b'-' { text.parse::<i64>().is_ok() } else { text.parse::<u64>().is_ok() };
         return if held { Ok(()) } else { Err(inexact()) };
     }
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let significant = mantissa
-        .trim_start_matches(['-', '0', '.'])
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .count();
+    let significant = mantissa.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
     match text.parse::<f64>() {
         Ok(number) if significant <= EXACT_DIGITS && number.is_finite() && (number != 0.0 || significant == 0) => {
             Ok(())
@@ -236,11 +198,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        if value.is_finite() {
-            Ok(Value::from(value))
-        } else {
-            Err(E::custom("a number that isn't finite"))
-        }
+        if value.is_finite() { Ok(Value::from(value)) } else { Err(E::custom("a number that isn't finite")) }
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -260,10 +218,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(key) = entries.next_key::<String>()? {
             let value = entries.next_value_seed(Self)?;
             if object.insert(Value::from(key.as_str()), value).is_some() {
-                return Err(A::Error::custom(format_args!(
-                    "the key `{}` stands twice",
-                    key.escape_debug()
-                )));
+                return Err(A::Error::custom(format_args!("the key `{}` stands twice", key.escape_debug())));
             }
         }
         Ok(Value::from(object))
@@ -355,10 +310,7 @@ mod tests {
         request.actor.trust_tier = "privileged".into();
         request.actor.trust_score = Some(1.0);
         let input = text(&document(&request, "acme", None).unwrap());
-        assert_eq!(
-            input["actor"],
-            serde_json::json!({"id": "agent-8", "tier": "unverified", "score": 0, "tags": []})
-        );
+        assert_eq!(input["actor"], serde_json::json!({"id": "agent-8", "tier": "unverified", "score": 0, "tags": []}));
     }
 
     #[test]

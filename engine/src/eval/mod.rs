@@ -117,18 +117,14 @@ fn run(pool: &Pool, path: &str, input: Value) -> Evaluated {
     match result {
         Ok(value) => {
             pool.give_back(engine);
-            if value == Value::Undefined {
-                Evaluated::Undefined
-            } else {
-                Evaluated::Value(value)
-            }
+            if value == Value::Undefined { Evaluated::Undefined } else { Evaluated::Value(value) }
         }
         // An interpreter that failed keeps half-popped contexts (regorus 0.14.1, interpreter.rs): it isn't used again.
         Err(error) => match error.downcast_ref::<LimitError>() {
             Some(LimitError::TimeLimitExceeded { .. } | LimitError::MemoryLimitExceeded { .. }) => Evaluated::Budget,
             _ => {
                 let text = format!("{error:#}");
-                if text.contains("multiple outputs") {
+                if ["multiple outputs", "rule conflicts with"].iter().any(|conflict| text.contains(conflict)) {
                     Evaluated::Conflict(text)
                 } else {
                     Evaluated::Error(text)

@@ -19,17 +19,12 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(prepared: Engine) -> Self {
-        Self {
-            prepared: Mutex::new(prepared),
-            spares: ArrayQueue::new(SPARES),
-        }
+        Self { prepared: Mutex::new(prepared), spares: ArrayQueue::new(SPARES) }
     }
 
     pub(super) fn take(&self) -> Engine {
         // The lock is only reached by a thread's first decision and after a failed one; a copy shares all that is large.
-        self.spares
-            .pop()
-            .unwrap_or_else(|| self.prepared.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.spares.pop().unwrap_or_else(|| self.prepared.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     pub(super) fn give_back(&self, engine: Engine) {

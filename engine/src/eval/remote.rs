@@ -63,16 +63,11 @@ pub(super) fn check_remote<'a>(
         };
         for import in &facts.import_references {
             if meets(import, &names).is_some() {
-                return refuse(
-                    import,
-                    "an import that covers data; write references in full instead. It covers",
-                );
+                return refuse(import, "an import that covers data; write references in full instead. It covers");
             }
         }
         for rule in &facts.rules {
-            let path: Vec<&str> = std::iter::once("data")
-                .chain(rule.path.iter().map(String::as_str))
-                .collect();
+            let path: Vec<&str> = std::iter::once("data").chain(rule.path.iter().map(String::as_str)).collect();
             if path.iter().zip(&names).all(|(a, b)| a == b) {
                 let detail = format!("line {}: a rule at or around `{root}`, which is remote", rule.span.line);
                 return Err(Refusal::new(Stage::Compile, "remote_root", detail));
@@ -86,10 +81,7 @@ pub(super) fn check_remote<'a>(
                 match meets(reference, &names) {
                     None => {}
                     Some(Meets::Below(span)) => {
-                        rewrites.insert(
-                            span.start as usize,
-                            (span.start as usize..span.end as usize, root.as_str()),
-                        );
+                        rewrites.insert(span.start as usize, (span.start as usize..span.end as usize, root.as_str()));
                     }
                     Some(Meets::Around) => {
                         return refuse(reference, "this reads more than can be told from data that includes");

@@ -65,11 +65,7 @@ impl Facts {
         for import in &module.imports {
             if let Some(reference) = reference(&import.refr) {
                 let path: Vec<String> = reference.names().into_iter().map(str::to_owned).collect();
-                let name = import
-                    .r#as
-                    .as_ref()
-                    .map(|span| span.text().to_owned())
-                    .or_else(|| path.last().cloned());
+                let name = import.r#as.as_ref().map(|span| span.text().to_owned()).or_else(|| path.last().cloned());
                 if let Some(name) = name {
                     imports.insert(name, path);
                 }
@@ -77,12 +73,7 @@ impl Facts {
             }
         }
         let rules = module.policy.iter().map(|rule| RuleFacts::of(&package, rule)).collect();
-        Self {
-            package,
-            imports,
-            import_references,
-            rules,
-        }
+        Self { package, imports, import_references, rules }
     }
 }
 
@@ -95,11 +86,7 @@ impl RuleFacts {
             },
         };
         let path = package.iter().cloned().chain(constant_names(head)).collect();
-        let mut walker = Walker {
-            references: vec![],
-            calls: vec![],
-            replaced: vec![],
-        };
+        let mut walker = Walker { references: vec![], calls: vec![], replaced: vec![] };
         match rule {
             Rule::Default { args, value, .. } => {
                 args.iter().for_each(|arg| walker.expr(arg));
@@ -113,18 +100,8 @@ impl RuleFacts {
                 }
             }
         }
-        let Walker {
-            references,
-            calls,
-            replaced,
-        } = walker;
-        Self {
-            path,
-            span: rule.span().clone(),
-            references,
-            calls,
-            replaced,
-        }
+        let Walker { references, calls, replaced } = walker;
+        Self { path, span: rule.span().clone(), references, calls, replaced }
     }
 }
 
@@ -185,9 +162,7 @@ impl Walker {
     fn statement(&mut self, statement: &LiteralStmt) {
         match &statement.literal {
             Literal::SomeVars { .. } => {}
-            Literal::SomeIn {
-                key, value, collection, ..
-            } => {
+            Literal::SomeIn { key, value, collection, .. } => {
                 key.iter().for_each(|key| self.expr(key));
                 self.expr(value);
                 self.expr(collection);
@@ -249,9 +224,7 @@ impl Walker {
                 self.expr(lhs);
                 self.expr(rhs);
             }
-            Expr::Membership {
-                key, value, collection, ..
-            } => {
+            Expr::Membership { key, value, collection, .. } => {
                 key.iter().for_each(|key| self.expr(key));
                 self.expr(value);
                 self.expr(collection);
@@ -303,12 +276,7 @@ fn reference(expr: &Expr) -> Option<Reference> {
                 steps.reverse();
                 spans.reverse();
                 let base = span.text().to_owned();
-                return Some(Reference {
-                    base,
-                    steps,
-                    spans,
-                    span: expr.span().clone(),
-                });
+                return Some(Reference { base, steps, spans, span: expr.span().clone() });
             }
             _ => return None,
         }
@@ -326,7 +294,5 @@ fn constant_text(expr: &Ref<Expr>) -> Option<String> {
 
 /// The names of a path like a package's or a head's, up to the first computed step.
 fn constant_names(expr: &Expr) -> Vec<String> {
-    reference(expr)
-        .map(|reference| reference.names().into_iter().map(str::to_owned).collect())
-        .unwrap_or_default()
+    reference(expr).map(|reference| reference.names().into_iter().map(str::to_owned).collect()).unwrap_or_default()
 }

@@ -43,10 +43,7 @@ impl Program {
                 Err(error) => return refuse(format!("`{}`: {error}", vector.name)),
             };
             let evaluated = self.decide(&vector.entrypoint, BuiltinErrors::Deny, input);
-            if matches!(
-                (&evaluated, remote_data),
-                (Evaluated::Unknown { .. }, RemoteData::Unheld)
-            ) {
+            if matches!((&evaluated, remote_data), (Evaluated::Unknown { .. }, RemoteData::Unheld)) {
                 continue;
             }
             let got = verdict(evaluated);

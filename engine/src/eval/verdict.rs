@@ -57,10 +57,7 @@ fn effect(text: &str) -> Result<Effect, String> {
 }
 
 fn string(key: &str, value: &Value) -> Result<String, String> {
-    value
-        .as_string()
-        .map(|text| text.to_string())
-        .map_err(|_| format!("`{key}` is no string"))
+    value.as_string().map(|text| text.to_string()).map_err(|_| format!("`{key}` is no string"))
 }
 
 /// A list or a set of objects with an `id`; a bare string is an id without parameters.
@@ -69,10 +66,7 @@ fn obligations(value: &Value) -> Result<Vec<Obligation>, String> {
     items
         .into_iter()
         .map(|item| match item {
-            serde_json::Value::String(id) => Ok(Obligation {
-                id,
-                parameters: serde_json::Map::new(),
-            }),
+            serde_json::Value::String(id) => Ok(Obligation { id, parameters: serde_json::Map::new() }),
             item => serde_json::from_value(item).map_err(|e| format!("`obligations`: {e}")),
         })
         .collect()
@@ -112,18 +106,9 @@ mod tests {
             ("false", Effect::Deny),
             (r#""allow""#, Effect::Allow),
             (r#""require_approval""#, Effect::RequireApproval),
-            (
-                r#"{"effect":"allow","reason":"r","rule":"x","alert":"info"}"#,
-                Effect::Allow,
-            ),
-            (
-                r#"{"effect":"require_approval","approval":{"approvers":["cfo"],"ttl_s":60}}"#,
-                Effect::RequireApproval,
-            ),
-            (
-                r#"{"effect":"allow","obligations":[{"id":"redact","fields":["ssn"]},"log"]}"#,
-                Effect::Allow,
-            ),
+            (r#"{"effect":"allow","reason":"r","rule":"x","alert":"info"}"#, Effect::Allow),
+            (r#"{"effect":"require_approval","approval":{"approvers":["cfo"],"ttl_s":60}}"#, Effect::RequireApproval),
+            (r#"{"effect":"allow","obligations":[{"id":"redact","fields":["ssn"]},"log"]}"#, Effect::Allow),
         ] {
             let verdict = of(json);
             assert_eq!(verdict.effect, effect, "{json}");

@@ -35,10 +35,7 @@ struct State {
 impl FloorFiles {
     /// A floor that is forgotten when dropped.
     pub fn in_memory() -> Self {
-        Self {
-            dir: None,
-            state: Mutex::default(),
-        }
+        Self { dir: None, state: Mutex::default() }
     }
 
     /// The floor in `dir`, made if there is none. A file that can't be read counts as absent: the other one, or the
@@ -49,15 +46,8 @@ impl FloorFiles {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(|e| StoreError::Io(format!("`{}`: {e}", dir.display())))?;
         let read = |name: &&str| fs::read_to_string(dir.join(name)).ok().and_then(|text| parse(&text));
-        let state = NAMES
-            .iter()
-            .filter_map(read)
-            .max_by_key(|state| state.sequence)
-            .unwrap_or_default();
-        Ok(Self {
-            dir: Some(dir.to_owned()),
-            state: Mutex::new(state),
-        })
+        let state = NAMES.iter().filter_map(read).max_by_key(|state| state.sequence).unwrap_or_default();
+        Ok(Self { dir: Some(dir.to_owned()), state: Mutex::new(state) })
     }
 
     /// The floor.
@@ -74,10 +64,7 @@ impl FloorFiles {
         if floor <= state.floor {
             return Ok(());
         }
-        let next = State {
-            sequence: state.sequence + 1,
-            floor,
-        };
+        let next = State { sequence: state.sequence + 1, floor };
         if let Some(dir) = &self.dir {
             let [a, b] = NAMES;
             let name = if next.sequence.is_multiple_of(2) { a } else { b };
@@ -98,10 +85,7 @@ fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 fn render(state: State) -> String {
-    let body = format!(
-        "{MAGIC} {} {} {}",
-        state.sequence, state.floor.key_epoch, state.floor.version
-    );
+    let body = format!("{MAGIC} {} {} {}", state.sequence, state.floor.key_epoch, state.floor.version);
     format!("{body} {}\n", Digest::of(body.as_bytes()))
 }
 
@@ -112,10 +96,7 @@ fn parse(text: &str) -> Option<State> {
     }
     let mut numbers = body.strip_prefix(MAGIC)?.split_whitespace().map(|n| n.parse().ok());
     let (sequence, key_epoch, version) = (numbers.next()??, numbers.next()??, numbers.next()??);
-    Some(State {
-        sequence,
-        floor: AtLeast { key_epoch, version },
-    })
+    Some(State { sequence, floor: AtLeast { key_epoch, version } })
 }
 
 #[cfg(test)]

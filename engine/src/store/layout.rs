@@ -23,9 +23,7 @@ impl Layout {
     pub(crate) fn new(tenant: &str, scope: &str) -> Self {
         // A `/` in a name would let one tenant's keys run into another's.
         let escape = |name: &str| name.replace('%', "%25").replace('/', "%2f");
-        Self {
-            prefix: format!("t/{}/{}/", escape(tenant), escape(scope)),
-        }
+        Self { prefix: format!("t/{}/{}/", escape(tenant), escape(scope)) }
     }
 
     pub(crate) fn active(&self) -> Vec<u8> {
@@ -69,12 +67,7 @@ impl Layout {
     }
 
     pub(crate) fn record(&self, ordinal: u64, seq: u64) -> Vec<u8> {
-        [
-            self.key("audit/record/").as_slice(),
-            &ordinal.to_be_bytes(),
-            &seq.to_be_bytes(),
-        ]
-        .concat()
+        [self.key("audit/record/").as_slice(), &ordinal.to_be_bytes(), &seq.to_be_bytes()].concat()
     }
 
     fn key(&self, name: &str) -> Vec<u8> {

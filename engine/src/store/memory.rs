@@ -33,10 +33,7 @@ impl Store for MemoryStore {
         }
         let entries = self.entries();
         let range = entries.range(from.to_vec()..to.to_vec());
-        Ok(range
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        Ok(range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     fn write(&self, batch: Batch, _durability: Durability) -> Result<(), StoreError> {

@@ -143,21 +143,14 @@ pub(crate) mod conformance {
 
     pub(crate) fn check(store: &dyn Store) {
         let mut batch = Batch::new();
-        batch
-            .put("a/1", "one")
-            .put("a/2", "two")
-            .put("b/1", "three")
-            .put("a/2", "zwei");
+        batch.put("a/1", "one").put("a/2", "two").put("b/1", "three").put("a/2", "zwei");
         store.write(batch, Durability::Power).unwrap();
         assert_eq!(store.get(b"a/2").unwrap().unwrap(), b"zwei");
         assert_eq!(store.get(b"a/3").unwrap(), None);
 
         let keys = |from: &[u8], to: &[u8], limit| -> Vec<String> {
             let entries = store.scan(from, to, limit).unwrap();
-            entries
-                .into_iter()
-                .map(|(key, _)| String::from_utf8(key).unwrap())
-                .collect()
+            entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
         };
         assert_eq!(keys(b"a/", &end_of(b"a/"), 10), ["a/1", "a/2"]);
         assert_eq!(keys(b"a/2", &end_of(b"b/"), 10), ["a/2", "b/1"]);

@@ -30,9 +30,7 @@ impl RocksStore {
         let (db, aside) = match DB::open(&options(), &path) {
             Ok(db) => (db, None),
             Err(error) if is_locked(&error) => {
-                return Err(StoreError::Locked {
-                    path: dir.display().to_string(),
-                });
+                return Err(StoreError::Locked { path: dir.display().to_string() });
             }
             Err(error) if is_damage(&error) => {
                 let aside = unused_name(dir);
@@ -56,15 +54,8 @@ impl RocksStore {
             }
             Some(bytes) => match <[u8; 4]>::try_from(bytes.as_slice()).map(u32::from_be_bytes) {
                 Ok(FORMAT) => Ok(()),
-                Ok(found) => Err(StoreError::TooNew {
-                    path: dir.display().to_string(),
-                    found,
-                    known: FORMAT,
-                }),
-                Err(_) => Err(StoreError::Corrupt {
-                    what: "format".into(),
-                    detail: "not four bytes".into(),
-                }),
+                Ok(found) => Err(StoreError::TooNew { path: dir.display().to_string(), found, known: FORMAT }),
+                Err(_) => Err(StoreError::Corrupt { what: "format".into(), detail: "not four bytes".into() }),
             },
         }
     }
@@ -198,9 +189,6 @@ mod tests {
         batch.put(FORMAT_KEY, 2_u32.to_be_bytes());
         store.write(batch, Durability::Power).unwrap();
         drop(store);
-        assert!(matches!(
-            RocksStore::open(dir.path()),
-            Err(StoreError::TooNew { found: 2, .. })
-        ));
+        assert!(matches!(RocksStore::open(dir.path()), Err(StoreError::TooNew { found: 2, .. })));
     }
 }
