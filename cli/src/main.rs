@@ -8,11 +8,10 @@ mod output;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{audit, bundle, demo, edge, eval, identity, keys, policy, serve, status};
-use crate::failure::Failure;
 
 /// Policy decisions for AI agents: decide locally, stay current, record everything.
 #[derive(Parser)]
-#[command(name = "meshguard", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "meshguard", version, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -3,6 +3,7 @@
 //! Signature, tenant, floor, expiry → bodies by digest → compile → smoke vectors → one synced batch → swap. Any failure:
 //! what serves keeps serving, and the refusal says at which stage and why.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use crate::engine::{Applying, Engine};
 use crate::error::{Error, Refusal, Stage};
 use crate::eval::{Program, RemoteData};
 use crate::snapshot::{Origin, Snapshot};
-use crate::store::{Batch, Durability, StoreError, end_of};
+use crate::store::{Batch, Durability, StoreError};
 
 /// Starts that a bundle may fail to survive before it isn't tried again.
 const MAX_STARTS: u32 = 3;
@@ -163,34 +164,38 @@ impl Engine {
         Ok(Applied::Activated { from })
     }
 
-    /// Bodies, manifest, floor and the moment of hearing, in one synced batch; bodies that neither this bundle nor the
-    /// one before needs go out with it.
+    /// Bodies, manifest and floor, in one synced batch. What served becomes the one before, and
+    /// bodies that only the one before that needed go out.
     fn persist(&self, bundle: &VerifiedBundle) -> Result<(), Error> {
         let mut batch = Batch::new();
-        let mut needed: Vec<Vec<u8>> = bundle.manifest().files.iter().map(|f| self.layout.blob(&f.digest)).collect();
-        for (file, key) in bundle.manifest().files.iter().zip(&needed) {
+        let active = self.store.get(&self.layout.active())?;
+        let previous = self.store.get(&self.layout.previous())?;
+        let mut needed = self.blobs_of(active.as_deref());
+        needed.extend(bundle.manifest().files.iter().map(|file| self.layout.blob(&file.digest)));
+        for unneeded in self.blobs_of(previous.as_deref()).difference(&needed) {
+            batch.delete(unneeded.as_slice());
+        }
+        for file in &bundle.manifest().files {
             if let Some(body) = bundle.bundle().files.get(&file.path) {
-                batch.put(key.as_slice(), body.as_ref());
+                batch.put(self.layout.blob(&file.digest), body.as_ref());
             }
         }
-        if let Some(json) = self.store.get(&self.layout.active())? {
-            if let Ok(manifest) = Envelope::from_json(&json).and_then(|e| crate::bundle::Manifest::parse(&e.payload)) {
-                needed.extend(manifest.files.iter().map(|file| self.layout.blob(&file.digest)));
-            }
-            batch.put(self.layout.previous(), json);
-        }
-        let blobs = self.layout.blobs();
-        for (key, _) in self.store.scan(&blobs, &end_of(&blobs), usize::MAX)? {
-            if !needed.contains(&key) {
-                batch.delete(key);
-            }
+        if let Some(active) = active {
+            batch.put(self.layout.previous(), active);
         }
         let revision = bundle.revision();
         let floor = StoredFloor { at: revision.order(), manifest: revision.manifest };
         batch.put(self.layout.active(), bundle.envelope().to_json());
         batch.put(self.layout.floor(), to_json(&floor)?);
-        batch.put(self.layout.heard(), self.clock.wall_ms().to_be_bytes());
         Ok(self.store.write(batch, Durability::Power)?)
+    }
+
+    /// The keys of the bodies that a stored manifest lists; none if it can't be read.
+    fn blobs_of(&self, envelope: Option<&[u8]>) -> BTreeSet<Vec<u8>> {
+        let manifest = envelope
+            .and_then(|json| Envelope::from_json(json).ok())
+            .and_then(|envelope| crate::bundle::Manifest::parse(&envelope.payload).ok());
+        manifest.iter().flat_map(|manifest| &manifest.files).map(|file| self.layout.blob(&file.digest)).collect()
     }
 
     fn snapshot(&self, bundle: &VerifiedBundle, program: Program, origin: Origin) -> Snapshot {

@@ -37,13 +37,12 @@ impl SigningKey {
             .map_err(|_| TokenError::Key("no Ed25519 private key; make one with `meshguard keys generate`".into()))
     }
 
-    /// The key as PKCS #8 PEM.
+    /// The key as PKCS #8 PEM, in version 1, which `openssl` reads.
     ///
     /// # Errors
     /// The key can't be encoded; only a broken crypto library does that.
     pub fn to_pem(&self) -> Result<String, TokenError> {
-        let der = self.0.to_pkcs8().map_err(|_| TokenError::Key("the key can't be encoded".into()))?;
-        Ok(write_pem(der.as_ref(), "PRIVATE KEY"))
+        Ok(write_pem(&self.pkcs8_der()?, "PRIVATE KEY"))
     }
 
     /// Its public half.

@@ -50,10 +50,6 @@ impl Layout {
         self.key(&format!("blob/{digest}"))
     }
 
-    pub(crate) fn blobs(&self) -> Vec<u8> {
-        self.key("blob/")
-    }
-
     pub(crate) fn quarantine(&self, manifest: &Digest) -> Vec<u8> {
         self.key(&format!("quarantine/{manifest}"))
     }
