@@ -28,8 +28,9 @@ packages() {
   { has cc && has g++ && has make; } || missing+=(build-essential)
   has curl || missing+=(curl)
   has_libclang || missing+=(libclang-dev)
-  # Only checks read it, so a machine where nobody may install goes without.
+  # Only checks use them, so a machine where nobody may install goes without.
   has jq || wanted+=(jq)
+  has openssl || wanted+=(openssl)
   [[ ${#missing[@]} -gt 0 || ${#wanted[@]} -gt 0 ]] || return 0
 
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::audit::JournalLimit;
 use crate::bundle::Bundle;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Engine;
@@ -12,8 +13,8 @@ use crate::identity::Identity;
 use crate::keys::PublicKey;
 use crate::store::{FloorFiles, Store};
 
-/// Records kept when the control plane can't be reached; at 1 KiB each, about a gibibyte.
-const DEFAULT_MAX_PENDING: u64 = 1_000_000;
+/// Records kept; at 1 KiB each, about a gibibyte.
+const DEFAULT_RECORDS: u64 = 1_000_000;
 
 /// Opens an [`Engine`]. Every choice has a default but the tenant.
 ///
@@ -35,7 +36,7 @@ pub struct EngineBuilder {
     pub(crate) remote_data: RemoteData,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) max_pending: u64,
+    pub(crate) journal_limit: JournalLimit,
     pub(crate) unsigned: Option<Bundle>,
     pub(crate) authority: bool,
 }
@@ -53,7 +54,7 @@ impl EngineBuilder {
             remote_data: RemoteData::Unheld,
             identity: None,
             clock: Arc::new(SystemClock::new()),
-            max_pending: DEFAULT_MAX_PENDING,
+            journal_limit: JournalLimit::ForgetOldest(DEFAULT_RECORDS),
             unsigned: None,
             authority: false,
         }
@@ -127,10 +128,11 @@ impl EngineBuilder {
         self
     }
 
-    /// How many records may wait for the control plane before decisions are denied; a million unless said.
+    /// What happens when records pile up. Unless said, the oldest go when there are a million: an engine by itself ships
+    /// them nowhere. Whoever ships them wants [`JournalLimit::Deny`].
     #[must_use]
-    pub fn max_pending_records(mut self, records: u64) -> Self {
-        self.max_pending = records;
+    pub fn journal_limit(mut self, limit: JournalLimit) -> Self {
+        self.journal_limit = limit;
         self
     }
 

@@ -254,6 +254,13 @@ impl Verdict {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DecisionId(pub(crate) u128);
 
+impl DecisionId {
+    /// Its 16 bytes, in the order in which they print.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -78,7 +78,7 @@ impl Engine {
         let ids = Ids::new()?;
         let chain = Digest::of_parts([config.tenant.as_bytes(), config.scope.as_bytes(), &ids.instance.to_le_bytes()]);
         let journal = Arc::new(Journal::open(Arc::clone(&store), layout.clone(), chain)?);
-        let recorder = Recorder::start(Arc::clone(&journal), config.tenant.clone(), config.max_pending)?;
+        let recorder = Recorder::start(Arc::clone(&journal), config.tenant.clone(), config.journal_limit)?;
         let heard = store.get(&layout.heard())?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
         let engine = Self {
             live: Live::new(heard, config.clock.as_ref()),

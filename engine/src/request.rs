@@ -37,6 +37,7 @@ pub struct Request {
     #[serde(alias = "requestId", skip_serializing_if = "String::is_empty")]
     pub request_id: String,
     /// Who wants to act.
+    #[serde(deserialize_with = "field_object")]
     pub actor: Actor,
     /// What it wants to do, e.g. `shell.exec`.
     pub action: String,
@@ -73,7 +74,7 @@ pub struct Request {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub entrypoint: String,
     /// The answer must come from this revision or a newer one.
-    #[serde(alias = "atLeastRevision", skip_serializing_if = "Option::is_none")]
+    #[serde(alias = "atLeastRevision", skip_serializing_if = "Option::is_none", deserialize_with = "field_object")]
     pub at_least_revision: Option<AtLeast>,
     /// Who the credential says is asking. Never read from JSON.
     #[serde(skip)]
@@ -95,7 +96,8 @@ impl Request {
         if json.len() > MAX_REQUEST_BYTES {
             return Err(BadInput(format!("request of {} bytes; the limit is {MAX_REQUEST_BYTES}", json.len())));
         }
-        serde_json::from_slice(json).map_err(|e| BadInput(format!("request: {e}")))
+        let text: &RawValue = serde_json::from_slice(json).map_err(|e| BadInput(format!("request: {e}")))?;
+        object(text).map_err(|e| BadInput(format!("request: {e}")))
     }
 
     /// What is acted upon.
@@ -202,6 +204,20 @@ impl<'de> Deserialize<'de> for Context {
     }
 }
 
+/// serde's derived readers also take an array for a struct, field by field; the contract has objects only.
+fn object<T: serde::de::DeserializeOwned>(json: &RawValue) -> Result<T, serde_json::Error> {
+    let text = json.get();
+    if !(text.starts_with('{') || text == "null") {
+        return Err(serde::de::Error::custom("an object is due"));
+    }
+    serde_json::from_str(text)
+}
+
+fn field_object<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    object(&raw).map_err(serde::de::Error::custom)
+}
+
 /// Input that can't be decided upon, and why. It becomes a deny with the reason `bad_input`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bad input: {0}")]
@@ -225,6 +241,15 @@ mod tests {
     fn unknown_fields_are_refused() {
         let error = Request::from_json(br#"{"action":"y","only_if_monday":true}"#).unwrap_err();
         assert!(error.to_string().contains("only_if_monday"), "{error}");
+    }
+
+    #[test]
+    fn only_objects_are_objects() {
+        for json in
+            ["[]", "null", "7", r#"{"actor":["x"],"action":"y"}"#, r#"{"at_least_revision":[1,2],"action":"y"}"#]
+        {
+            assert!(Request::from_json(json.as_bytes()).is_err(), "{json}");
+        }
     }
 
     #[test]

@@ -201,6 +201,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Removes at least the `count` oldest records, shipped or not, as far as there are any. Says how many went.
+    pub(crate) fn forget_oldest(&self, count: u64) -> Result<u64, Error> {
+        let mut forgotten = 0;
+        while forgotten < count {
+            let Some(oldest) = self.chains().iter().find(|chain| chain.acked < chain.next).copied() else { break };
+            let going = (oldest.next - oldest.acked).min(count - forgotten);
+            self.ack(oldest.id, oldest.acked + going)?;
+            forgotten += going;
+        }
+        Ok(forgotten)
+    }
+
     /// The newest records that are still here, oldest first.
     ///
     /// # Errors
@@ -314,6 +326,19 @@ mod tests {
         drop(second);
         let third = open(&store, "three");
         assert_eq!(third.progress().pending, 2);
+    }
+
+    #[test]
+    fn forgetting_starts_with_the_oldest_chain() {
+        let store = Arc::new(MemoryStore::new());
+        append(&open(&store, "one"), 3);
+        let journal = open(&store, "two");
+        append(&journal, 5);
+        assert_eq!(journal.forget_oldest(4).unwrap(), 4);
+        let batch = journal.next_batch(9, 1024).unwrap().unwrap();
+        assert_eq!((batch.chain, batch.first_seq, batch.records.len()), (Digest::of(b"two"), 1, 4));
+        assert_eq!(journal.forget_oldest(9).unwrap(), 4);
+        assert_eq!(journal.progress().pending, 0);
     }
 
     #[test]

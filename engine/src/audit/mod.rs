@@ -15,4 +15,5 @@ mod recorder;
 
 pub use self::journal::{AuditBatch, ChainId, Journal, Progress};
 pub use self::record::{Event, Record};
+pub use self::recorder::JournalLimit;
 pub(crate) use self::recorder::{NotRecorded, Recorder, Recording};

@@ -54,6 +54,11 @@ pub enum Event {
         /// Whether it is withdrawn now.
         withdrawn: bool,
     },
+    /// The journal was full, nobody ships it, and its oldest records were removed.
+    Forgotten {
+        /// How many.
+        records: u64,
+    },
     /// Fail-open answered in place of a PDP that couldn't be reached. Durable before the answer returned.
     FailOpen(Box<DecisionRecord>),
 }

@@ -30,6 +30,15 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// How long the writer waits after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// What happens when records pile up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalLimit {
+    /// With so many not yet acknowledged, decisions are denied: a record must not be lost. For whoever ships.
+    Deny(u64),
+    /// The oldest go, and a record says how many: nobody ships them. For local use.
+    ForgetOldest(u64),
+}
+
 /// The sending half: what deciding threads hold.
 pub(crate) struct Recorder {
     queue: Sender<Message>,
@@ -72,6 +81,13 @@ impl Recording {
         Self::Decision { decision: Box::new(decision.clone()), request: Box::new(request.clone()), plain }
     }
 
+    fn at_ms(&self) -> i64 {
+        match self {
+            Self::Decision { decision, .. } => decision.at_ms,
+            Self::Event { at_ms, .. } => *at_ms,
+        }
+    }
+
     /// Of a decision that failed open.
     pub(crate) fn fail_open(decision: &Decision, request: &Request, plain: &Arc<[String]>) -> Self {
         let record = DecisionRecord::new(decision, request, plain);
@@ -82,12 +98,12 @@ impl Recording {
 // === impl Recorder ===
 
 impl Recorder {
-    pub(crate) fn start(journal: Arc<Journal>, tenant: String, max_pending: u64) -> Result<Self, Error> {
+    pub(crate) fn start(journal: Arc<Journal>, tenant: String, limit: JournalLimit) -> Result<Self, Error> {
         let (queue, messages) = bounded(QUEUE);
         let degraded = Arc::new(AtomicBool::new(false));
         let stopping = Arc::new(AtomicBool::new(false));
         let writer =
-            Writer { journal, tenant, max_pending, degraded: Arc::clone(&degraded), stopping: Arc::clone(&stopping) };
+            Writer { journal, tenant, limit, degraded: Arc::clone(&degraded), stopping: Arc::clone(&stopping) };
         let writer = thread::Builder::new()
             .name("meshguard-journal".into())
             .spawn(move || writer.run(&messages))
@@ -147,7 +163,7 @@ impl Drop for Recorder {
 struct Writer {
     journal: Arc<Journal>,
     tenant: String,
-    max_pending: u64,
+    limit: JournalLimit,
     degraded: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
 }
@@ -205,8 +221,7 @@ impl Writer {
     }
 
     fn append(&self, recordings: &[Recording], durability: Durability) -> bool {
-        if self.journal.progress().pending >= self.max_pending {
-            self.set_degraded("the journal is full; connect to the control plane to ship it");
+        if !self.make_room(recordings) {
             return false;
         }
         let rendered = |at: usize, seq: u64| recordings.get(at).map(|r| self.render(r, seq)).unwrap_or_default();
@@ -214,6 +229,36 @@ impl Writer {
             Ok(()) => {
                 self.degraded.store(false, Ordering::Relaxed);
                 true
+            }
+            Err(error) => {
+                self.set_degraded(&error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Whether more may be written.
+    fn make_room(&self, waiting: &[Recording]) -> bool {
+        let pending = self.journal.progress().pending;
+        match self.limit {
+            JournalLimit::Deny(limit) if pending >= limit => {
+                self.set_degraded("the journal is full; connect to the control plane to ship it");
+                false
+            }
+            JournalLimit::ForgetOldest(limit) if pending >= limit => {
+                self.forget(limit, waiting.first().map_or(0, Recording::at_ms))
+            }
+            _ => true,
+        }
+    }
+
+    /// Removes a part of the journal at once, so that it isn't done for each record, and writes down that it was.
+    fn forget(&self, limit: u64, at_ms: i64) -> bool {
+        match self.journal.forget_oldest(limit / 16 + 1) {
+            Ok(records) => {
+                tracing::warn!(records, "the journal was full; its oldest records are forgotten");
+                let recording = Recording::Event { event: Event::Forgotten { records }, at_ms };
+                self.journal.append(1, Durability::Process, |_, seq| self.render(&recording, seq)).is_ok()
             }
             Err(error) => {
                 self.set_degraded(&error.to_string());
@@ -252,16 +297,16 @@ mod tests {
         Recording::Event { event: Event::Withdrawn { withdrawn: true }, at_ms: 1 }
     }
 
-    fn start(store: Arc<dyn Store>, max_pending: u64) -> (Arc<Journal>, Recorder) {
+    fn start(store: Arc<dyn Store>, limit: JournalLimit) -> (Arc<Journal>, Recorder) {
         let journal = Journal::open(store, Layout::new("acme", "default"), Digest::of(b"chain")).unwrap();
         let journal = Arc::new(journal);
-        let recorder = Recorder::start(Arc::clone(&journal), "acme".into(), max_pending).unwrap();
+        let recorder = Recorder::start(Arc::clone(&journal), "acme".into(), limit).unwrap();
         (journal, recorder)
     }
 
     #[test]
     fn flush_and_drop_lose_nothing() {
-        let (journal, recorder) = start(Arc::new(MemoryStore::new()), 1 << 20);
+        let (journal, recorder) = start(Arc::new(MemoryStore::new()), JournalLimit::Deny(1 << 20));
         for _ in 0..5000 {
             recorder.record(event()).unwrap();
         }
@@ -294,7 +339,7 @@ mod tests {
     #[test]
     fn a_refusing_disk_ends_in_refusals_and_then_heals() {
         let store = Arc::new(Failing(MemoryStore::new(), AtomicBool::new(false)));
-        let (journal, recorder) = start(Arc::clone(&store) as Arc<dyn Store>, 1 << 40);
+        let (journal, recorder) = start(Arc::clone(&store) as Arc<dyn Store>, JournalLimit::Deny(1 << 40));
         store.1.store(true, Ordering::SeqCst);
         let mut kept = 0_u64;
         while recorder.record(event()).is_ok() {
@@ -310,8 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_nobody_ships_forgets_its_oldest_and_says_so() {
+        let (journal, recorder) = start(Arc::new(MemoryStore::new()), JournalLimit::ForgetOldest(160));
+        for _ in 0..1000 {
+            recorder.record(event()).unwrap();
+            assert!(recorder.flush(Duration::from_secs(10)));
+        }
+        assert!(!recorder.is_degraded());
+        assert!(journal.progress().pending <= 161, "{:?}", journal.progress());
+        let records = journal.tail(1000).unwrap();
+        let said = records.iter().filter(|record| String::from_utf8_lossy(record).contains(r#""kind":"forgotten""#));
+        assert!(said.count() > 0);
+    }
+
+    #[test]
     fn a_full_journal_refuses() {
-        let (journal, recorder) = start(Arc::new(MemoryStore::new()), 1);
+        let (journal, recorder) = start(Arc::new(MemoryStore::new()), JournalLimit::Deny(1));
         recorder.record(event()).unwrap();
         assert!(recorder.flush(Duration::from_secs(10)));
         assert_eq!(recorder.record_durably(event(), Duration::from_millis(500)), Err(NotRecorded));
