@@ -1,5 +1,14 @@
 //! What is answered, and why: the contract's section 3 and the closed list of uncertainty.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::time::Duration;
 
 use harness::{NOW_MS, Publisher, Scene, bundle, files, with};
@@ -253,7 +262,7 @@ fn what_the_remote_pdp_says_is_recorded_as_the_decision() {
     let request = Request::new("a", "b");
     let outcome = engine.outcome(&request);
     assert!(outcome.may_defer());
-    let decision = engine.record(&request, outcome.answered(Verdict::new(Effect::Allow, ReasonCode::Policy)));
+    let decision = engine.record(&request, outcome.answered(Verdict::new(Effect::Allow, ReasonCode::Policy), None));
     assert!(decision.is_allowed() && decision.certain);
     assert_eq!(decision.source, Source::Remote);
 

@@ -1,5 +1,14 @@
 //! An edge and a control plane, over a real port: staying current, deferring, an outage, a restart, records.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::time::Instant;
 
 use harness::world::{PATIENCE, World, example};

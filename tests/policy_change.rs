@@ -1,5 +1,14 @@
 //! How a bundle comes to serve, and what never does: signatures, floors, refusals, restarts.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use harness::{NOW_MS, Publisher, Scene, bundle, files};
 use meshguard_engine::store::{Batch, Durability, Store};
 use meshguard_engine::{Applied, Digest, Effect, Engine, Error, Request, Revision, Stage, State, Target};

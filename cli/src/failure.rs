@@ -57,7 +57,7 @@ impl From<meshguard_engine::Error> for Failure {
     fn from(error: meshguard_engine::Error) -> Self {
         let kind = match &error {
             meshguard_engine::Error::Refused(_) => Kind::Denied,
-            meshguard_engine::Error::Token(_) => Kind::Authentication,
+            meshguard_engine::Error::Key(_) | meshguard_engine::Error::Token(_) => Kind::Authentication,
             meshguard_engine::Error::Config(_) => Kind::Arguments,
             _ => Kind::General,
         };
@@ -86,6 +86,12 @@ impl From<meshguard_sync::Error> for Failure {
 impl From<meshguard_pdp::Error> for Failure {
     fn from(error: meshguard_pdp::Error) -> Self {
         Self::general(error)
+    }
+}
+
+impl From<meshguard_engine::KeyError> for Failure {
+    fn from(error: meshguard_engine::KeyError) -> Self {
+        Self::new(Kind::Authentication, error)
     }
 }
 

@@ -1,5 +1,14 @@
 //! README's two shells, run as printed: but for the port, and once for each of the three effects.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;

@@ -56,8 +56,7 @@ impl Engine {
         let revision = crate::bundle::Manifest::parse(&envelope.payload)
             .ok()
             .map(|manifest| manifest.revision(Digest::of(&envelope.payload)));
-        let mut applying = self.applying();
-        self.check_manifest(envelope).inspect_err(|refusal| self.refused(&mut applying, revision, refusal))
+        self.check_manifest(envelope).inspect_err(|refusal| self.refused(revision, refusal))
     }
 
     /// Serves `bundle` from now on. When it returns, a restart serves it too.
@@ -67,18 +66,18 @@ impl Engine {
     /// # Errors
     /// Why it isn't served. What served before still does.
     pub fn apply(&self, bundle: &VerifiedBundle) -> Result<Applied, Error> {
-        let mut applying = self.applying();
-        let result = self.try_apply(&mut applying, bundle);
+        let applying = self.applying();
+        let result = self.try_apply(&applying, bundle);
         match &result {
             Ok(applied) => {
-                applying.behind = None;
+                *self.behind() = None;
                 if let Applied::Activated { from } = *applied {
                     self.note(Event::Activated { revision: bundle.revision(), from });
                 }
             }
             Err(error) => {
                 let refusal = as_refusal(error);
-                self.refused(&mut applying, Some(bundle.revision()), &refusal);
+                self.refused(Some(bundle.revision()), &refusal);
             }
         }
         result
@@ -100,7 +99,7 @@ impl Engine {
 
     /// Serves what the store last held; at start. Nothing valid is no error: everything is denied until something is.
     pub(crate) fn restore(&self) -> Result<(), Error> {
-        let mut applying = self.applying();
+        let applying = self.applying();
         self.restore_floor()?;
         for (slot, key) in [("active", self.layout.active()), ("previous", self.layout.previous())] {
             match self.try_restore(&applying, &key) {
@@ -109,7 +108,7 @@ impl Engine {
                 Err(error) => {
                     tracing::warn!(slot, %error, "a bundle in the store can't be served");
                     // The newest one's fault is what explains why an older one serves.
-                    applying.behind.get_or_insert(as_refusal(&error));
+                    self.behind().get_or_insert(as_refusal(&error));
                 }
             }
         }
@@ -145,7 +144,7 @@ impl Engine {
         unreadable.map_or_else(|| Ok(Some(bundle?)), Err)
     }
 
-    fn try_apply(&self, applying: &mut Applying, bundle: &VerifiedBundle) -> Result<Applied, Error> {
+    fn try_apply(&self, applying: &Applying, bundle: &VerifiedBundle) -> Result<Applied, Error> {
         let manifest = self.check_manifest(bundle.envelope().clone())?;
         let from = self.current.load().as_ref().and_then(|snapshot| snapshot.revision);
         if from == Some(manifest.revision()) {
@@ -231,10 +230,8 @@ impl Engine {
 
     /// Remembers a refusal: for `status`, for the record, and, where it can't go otherwise next time, for not trying it
     /// again.
-    fn refused(&self, applying: &mut Applying, revision: Option<Revision>, refusal: &Refusal) {
-        let known = applying.behind.as_ref() == Some(refusal);
-        applying.behind = Some(refusal.clone());
-        if known {
+    fn refused(&self, revision: Option<Revision>, refusal: &Refusal) {
+        if self.behind().replace(refusal.clone()).as_ref() == Some(refusal) {
             return;
         }
         tracing::warn!(%refusal, "a bundle was refused; what serves keeps serving");

@@ -69,9 +69,10 @@ impl Outcome {
         self.program
     }
 
-    /// The remote PDP answered.
-    pub fn answered(mut self, verdict: Verdict) -> Self {
+    /// The remote PDP answered, from the revision that it names.
+    pub fn answered(mut self, verdict: Verdict, revision: Option<Revision>) -> Self {
         self.verdict = verdict;
+        self.revision = revision.or(self.revision);
         self.source = Source::Remote;
         self.certain = true;
         self

@@ -46,6 +46,9 @@ pub struct Engine {
     pub(crate) current: Current,
     pub(crate) live: Live,
     pub(crate) applying: Mutex<Applying>,
+    /// Why the newest bundle offered isn't the one that serves. Apart from the rest, so that asking for the status doesn't
+    /// wait for a compilation.
+    behind: Mutex<Option<Refusal>>,
     pub(crate) recorder: Recorder,
     pub(crate) counters: Counters,
     pub(crate) opened: ForkMark,
@@ -57,8 +60,6 @@ pub struct Engine {
 /// What only one application at a time may touch.
 pub(crate) struct Applying {
     pub(crate) remote_data: RemoteData,
-    /// Why the newest bundle offered isn't the one that serves.
-    pub(crate) behind: Option<Refusal>,
     pub(crate) heard_written_ms: i64,
 }
 
@@ -83,11 +84,7 @@ impl Engine {
         let engine = Self {
             live: Live::new(heard, config.clock.as_ref()),
             current: Current::new()?,
-            applying: Mutex::new(Applying {
-                remote_data: config.remote_data,
-                behind: None,
-                heard_written_ms: i64::MIN,
-            }),
+            applying: Mutex::new(Applying { remote_data: config.remote_data, heard_written_ms: i64::MIN }),
             tenant: config.tenant,
             scope: config.scope,
             trusted: config.trusted,
@@ -98,6 +95,7 @@ impl Engine {
             store,
             layout,
             floors,
+            behind: Mutex::default(),
             recorder,
             counters: Counters::default(),
             opened,
@@ -196,6 +194,11 @@ impl Engine {
         Ok(now)
     }
 
+    /// Whether this process was forked from the one that opened the engine. Here it only denies; open another.
+    pub fn is_forked(&self) -> bool {
+        self.opened.is_past()
+    }
+
     /// Its condition.
     pub fn status(&self) -> Status {
         let snapshot = self.current.load();
@@ -210,7 +213,7 @@ impl Engine {
             policy_age_ms: age,
             expires_at_ms: snapshot.as_ref().map(|s| s.expires_at_ms).filter(|at| *at != i64::MAX),
             floor: self.floors.get(),
-            behind: self.applying().behind.clone(),
+            behind: self.behind().clone(),
             decisions: self.counters.read(),
             audit: self.journal.progress(),
             audit_degraded: self.recorder.is_degraded(),
@@ -226,6 +229,10 @@ impl Engine {
 
     pub(crate) fn applying(&self) -> MutexGuard<'_, Applying> {
         self.applying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn behind(&self) -> MutexGuard<'_, Option<Refusal>> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records something that is no decision. What can't be recorded is only logged: there is nobody to deny.

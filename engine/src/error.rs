@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::keys::KeyError;
 use crate::store::StoreError;
 use crate::token::TokenError;
 
@@ -18,7 +19,10 @@ pub enum Error {
     /// The store can't be opened, read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A token or a key isn't acceptable.
+    /// A key can't be read or used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A token isn't acceptable.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// A file or folder that the caller named can't be read or written.

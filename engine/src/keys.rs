@@ -9,10 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::digest::Digest;
-use crate::token::TokenError;
 
 /// SubjectPublicKeyInfo of an Ed25519 key, up to the 32 key bytes (RFC 8410, section 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// A key that can't be read, made or used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key: {0}")]
+pub struct KeyError(String);
 
 /// A private Ed25519 key. Never printed, never logged.
 pub struct SigningKey(Ed25519KeyPair);
@@ -22,26 +26,26 @@ impl SigningKey {
     ///
     /// # Errors
     /// The system has no randomness to give.
-    pub fn generate() -> Result<Self, TokenError> {
-        Ed25519KeyPair::generate().map(Self).map_err(|_| TokenError::Key("the system gave no randomness".into()))
+    pub fn generate() -> Result<Self, KeyError> {
+        Ed25519KeyPair::generate().map(Self).map_err(|_| KeyError("the system gave no randomness".into()))
     }
 
     /// Reads a PKCS #8 PEM.
     ///
     /// # Errors
     /// The text is no Ed25519 private key.
-    pub fn from_pem(pem: &str) -> Result<Self, TokenError> {
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = read_pem(pem, "PRIVATE KEY")?;
         Ed25519KeyPair::from_pkcs8(&der)
             .map(Self)
-            .map_err(|_| TokenError::Key("no Ed25519 private key; make one with `meshguard keys generate`".into()))
+            .map_err(|_| KeyError("no Ed25519 private key; make one with `meshguard keys generate`".into()))
     }
 
     /// The key as PKCS #8 PEM, in version 1, which `openssl` reads.
     ///
     /// # Errors
     /// The key can't be encoded; only a broken crypto library does that.
-    pub fn to_pem(&self) -> Result<String, TokenError> {
+    pub fn to_pem(&self) -> Result<String, KeyError> {
         Ok(write_pem(&self.pkcs8_der()?, "PRIVATE KEY"))
     }
 
@@ -49,13 +53,13 @@ impl SigningKey {
     ///
     /// # Errors
     /// The key can't be encoded; only a broken crypto library does that.
-    pub fn public(&self) -> Result<PublicKey, TokenError> {
+    pub fn public(&self) -> Result<PublicKey, KeyError> {
         self.0
             .public_key()
             .as_ref()
             .try_into()
             .map(PublicKey)
-            .map_err(|_| TokenError::Key("an Ed25519 public key has 32 bytes".into()))
+            .map_err(|_| KeyError("an Ed25519 public key has 32 bytes".into()))
     }
 
     /// Signs `message`.
@@ -63,8 +67,8 @@ impl SigningKey {
         self.0.sign(message).as_ref().to_vec()
     }
 
-    pub(crate) fn pkcs8_der(&self) -> Result<Vec<u8>, TokenError> {
-        let der = self.0.to_pkcs8v1().map_err(|_| TokenError::Key("the key can't be encoded".into()))?;
+    pub(crate) fn pkcs8_der(&self) -> Result<Vec<u8>, KeyError> {
+        let der = self.0.to_pkcs8v1().map_err(|_| KeyError("the key can't be encoded".into()))?;
         Ok(der.as_ref().to_vec())
     }
 }
@@ -84,12 +88,12 @@ impl PublicKey {
     ///
     /// # Errors
     /// The text is no Ed25519 public key.
-    pub fn from_pem(pem: &str) -> Result<Self, TokenError> {
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = read_pem(pem, "PUBLIC KEY")?;
         der.strip_prefix(&SPKI_PREFIX)
             .and_then(|raw| raw.try_into().ok())
             .map(Self)
-            .ok_or_else(|| TokenError::Key("no Ed25519 public key".into()))
+            .ok_or_else(|| KeyError("no Ed25519 public key".into()))
     }
 
     /// The key as SubjectPublicKeyInfo PEM.
@@ -121,8 +125,8 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-fn read_pem(pem: &str, label: &str) -> Result<Vec<u8>, TokenError> {
-    let wrong = || TokenError::Key(format!("no PEM block `{label}`"));
+fn read_pem(pem: &str, label: &str) -> Result<Vec<u8>, KeyError> {
+    let wrong = || KeyError(format!("no PEM block `{label}`"));
     let body = pem
         .split_once(&format!("-----BEGIN {label}-----"))
         .and_then(|(_, rest)| rest.split_once(&format!("-----END {label}-----")))

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
-use crate::keys::{PublicKey, SigningKey};
+use crate::keys::{KeyError, PublicKey, SigningKey};
 use crate::trust::Tier;
 
 /// Whom every agent token is for.
@@ -28,8 +28,11 @@ pub const MAX_LIFE_S: i64 = 24 * 60 * 60;
 #[non_exhaustive]
 pub enum TokenError {
     /// A key can't be read or used.
-    #[error("key: {0}")]
-    Key(String),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A token can't be made.
+    #[error("token: {0}")]
+    Signing(String),
     /// A token isn't acceptable; the code is stable.
     #[error("token refused ({code}): {detail}")]
     Refused {
@@ -103,7 +106,7 @@ impl Claims {
         self.check_life()?;
         let header = Header { kid: Some(key.public()?.id()), ..Header::new(Algorithm::EdDSA) };
         jsonwebtoken::encode(&header, self, &EncodingKey::from_ed_der(&key.pkcs8_der()?))
-            .map_err(|e| TokenError::Key(e.to_string()))
+            .map_err(|e| TokenError::Signing(e.to_string()))
     }
 
     fn check_life(&self) -> Result<(), TokenError> {
@@ -240,7 +243,7 @@ mod tests {
         match result {
             Ok(_) => "ok",
             Err(TokenError::Refused { code, .. }) => code,
-            Err(TokenError::Key(_)) => "key",
+            Err(TokenError::Key(_) | TokenError::Signing(_)) => "key",
         }
     }
 

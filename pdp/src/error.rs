@@ -56,3 +56,9 @@ impl From<meshguard_engine::token::TokenError> for Error {
         Self::Engine(error.into())
     }
 }
+
+impl From<meshguard_engine::KeyError> for Error {
+    fn from(error: meshguard_engine::KeyError) -> Self {
+        Self::Engine(error.into())
+    }
+}

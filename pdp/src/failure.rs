@@ -103,8 +103,9 @@ impl From<Failure> for Status {
             Kind::Denied => Code::PermissionDenied,
             Kind::NotFound => Code::NotFound,
             Kind::TooLarge | Kind::Busy => Code::ResourceExhausted,
-            // A broken disk isn't a judgement: the client keeps what it has, and asks again.
-            Kind::Unavailable | Kind::Internal => Code::Unavailable,
+            Kind::Unavailable => Code::Unavailable,
+            // Neither a judgement nor an absence: the client keeps what it has, asks again, and must not fail open.
+            Kind::Internal => Code::Internal,
         };
         Self::new(code, format!("{}: {}", failure.code, failure.message))
     }
@@ -147,9 +148,8 @@ mod tests {
         let code = |failure: Failure| Status::from(failure).code();
         assert_eq!(code(Failure::unauthenticated("x")), Code::Unauthenticated);
         assert_eq!(code(Failure::denied("tenant", "x")), Code::PermissionDenied);
-        for not_ready in [Failure::unavailable("stopping", "x"), Failure::internal(&"disk")] {
-            assert_eq!(code(not_ready), Code::Unavailable);
-        }
+        assert_eq!(code(Failure::unavailable("stopping", "x")), Code::Unavailable);
+        assert_eq!(code(Failure::internal(&"disk")), Code::Internal);
         assert_eq!(code(Failure::busy("x")), Code::ResourceExhausted);
     }
 

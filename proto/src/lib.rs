@@ -54,14 +54,8 @@ mod tests {
 
     #[test]
     fn effects_keep_their_numbers() {
-        let numbers = [
-            Effect::Unspecified,
-            Effect::Allow,
-            Effect::Deny,
-            Effect::RequireApproval,
-            Effect::Error,
-        ]
-        .map(i32::from);
+        let numbers =
+            [Effect::Unspecified, Effect::Allow, Effect::Deny, Effect::RequireApproval, Effect::Error].map(i32::from);
         assert_eq!(numbers, [0, 1, 2, 3, 4]);
         assert_eq!(Effect::RequireApproval.as_str_name(), "EFFECT_REQUIRE_APPROVAL");
     }
@@ -69,31 +63,13 @@ mod tests {
     #[test]
     fn an_unknown_number_reads_as_unspecified() {
         for effect in [-1, 5, 100, i32::MAX] {
-            let wire = PolicyResponse {
-                effect,
-                ..Default::default()
-            }
-            .encode_to_vec();
+            let wire = PolicyResponse { effect, ..Default::default() }.encode_to_vec();
             let read = PolicyResponse::decode(wire.as_slice()).unwrap();
             assert_eq!(read.effect(), Effect::Unspecified, "effect {effect}");
             assert_eq!(read.effect, effect, "the number itself is kept");
         }
-        assert_eq!(
-            Nack {
-                stage: 99,
-                ..Default::default()
-            }
-            .stage(),
-            nack::Stage::Unspecified
-        );
-        assert_eq!(
-            AgentReport {
-                state: 99,
-                ..Default::default()
-            }
-            .state(),
-            SyncState::Unspecified
-        );
+        assert_eq!(Nack { stage: 99, ..Default::default() }.stage(), nack::Stage::Unspecified);
+        assert_eq!(AgentReport { state: 99, ..Default::default() }.state(), SyncState::Unspecified);
     }
 
     #[test]
@@ -118,18 +94,12 @@ mod tests {
                 body: Some(file_op::Body::Inline(Bytes::from_static(b"\0\xff{}"))),
             })),
         };
-        assert_eq!(
-            PolicyChangeEvent::decode(event.encode_to_vec().as_slice()).unwrap(),
-            event
-        );
+        assert_eq!(PolicyChangeEvent::decode(event.encode_to_vec().as_slice()).unwrap(), event);
 
         let report = AgentReport {
             outcome: Some(Outcome {
                 revision: Some(revision()),
-                verdict: Some(outcome::Verdict::Nack(Nack {
-                    stage: nack::Stage::Smoke.into(),
-                    ..Default::default()
-                })),
+                verdict: Some(outcome::Verdict::Nack(Nack { stage: nack::Stage::Smoke.into(), ..Default::default() })),
                 duration_us: 1_500,
             }),
             ..Default::default()
@@ -140,31 +110,16 @@ mod tests {
     #[test]
     fn a_context_keeps_its_bytes() {
         let context = Bytes::from_static(b"{ \"n\": 18446744073709551617, \"n2\": 1.0 }\n");
-        let wire = Bytes::from(
-            PolicyRequest {
-                context_json: context.clone(),
-                ..Default::default()
-            }
-            .encode_to_vec(),
-        );
+        let wire = Bytes::from(PolicyRequest { context_json: context.clone(), ..Default::default() }.encode_to_vec());
         let read = PolicyRequest::decode(wire.clone()).unwrap();
         assert_eq!(read.context_json, context);
-        assert!(
-            wire.as_ptr_range().contains(&read.context_json.as_ptr()),
-            "shared with the message, not copied"
-        );
+        assert!(wire.as_ptr_range().contains(&read.context_json.as_ptr()), "shared with the message, not copied");
     }
 
     #[test]
     fn absent_is_not_zero_where_it_matters() {
-        let ack = AuditAck {
-            acked_through: Some(0),
-            ..Default::default()
-        };
-        assert_eq!(
-            AuditAck::decode(ack.encode_to_vec().as_slice()).unwrap().acked_through,
-            Some(0)
-        );
+        let ack = AuditAck { acked_through: Some(0), ..Default::default() };
+        assert_eq!(AuditAck::decode(ack.encode_to_vec().as_slice()).unwrap().acked_through, Some(0));
         assert_eq!(AuditAck::default().acked_through, None);
         assert_eq!(PolicyResponse::default().policy_age_ms, None);
         assert_eq!(TrustInfo::default().score, None);
@@ -174,70 +129,22 @@ mod tests {
     fn a_request_keeps_its_field_numbers() {
         type P = PolicyRequest;
         let only: [P; 16] = [
-            P {
-                tenant_id: "x".into(),
-                ..P::default()
-            },
-            P {
-                request_id: "x".into(),
-                ..P::default()
-            },
-            P {
-                actor: Some(Actor::default()),
-                ..P::default()
-            },
-            P {
-                action: "x".into(),
-                ..P::default()
-            },
-            P {
-                resource: "x".into(),
-                ..P::default()
-            },
-            P {
-                context_json: "x".into(),
-                ..P::default()
-            },
-            P {
-                trace_id: "x".into(),
-                ..P::default()
-            },
-            P {
-                timestamp_unix_ms: 1,
-                ..P::default()
-            },
-            P {
-                delegation: Some(Delegation::default()),
-                ..P::default()
-            },
-            P {
-                approval_id: "x".into(),
-                ..P::default()
-            },
-            P {
-                context_hash: vec![1],
-                ..P::default()
-            },
-            P {
-                stage: "x".into(),
-                ..P::default()
-            },
-            P {
-                mcp_tool: Some(McpTool::default()),
-                ..P::default()
-            },
-            P {
-                idempotency_key: "x".into(),
-                ..P::default()
-            },
-            P {
-                entrypoint: "x".into(),
-                ..P::default()
-            },
-            P {
-                at_least_revision: Some(Revision::default()),
-                ..P::default()
-            },
+            P { tenant_id: "x".into(), ..P::default() },
+            P { request_id: "x".into(), ..P::default() },
+            P { actor: Some(Actor::default()), ..P::default() },
+            P { action: "x".into(), ..P::default() },
+            P { resource: "x".into(), ..P::default() },
+            P { context_json: "x".into(), ..P::default() },
+            P { trace_id: "x".into(), ..P::default() },
+            P { timestamp_unix_ms: 1, ..P::default() },
+            P { delegation: Some(Delegation::default()), ..P::default() },
+            P { approval_id: "x".into(), ..P::default() },
+            P { context_hash: vec![1], ..P::default() },
+            P { stage: "x".into(), ..P::default() },
+            P { mcp_tool: Some(McpTool::default()), ..P::default() },
+            P { idempotency_key: "x".into(), ..P::default() },
+            P { entrypoint: "x".into(), ..P::default() },
+            P { at_least_revision: Some(Revision::default()), ..P::default() },
         ];
         assert_numbered_from(1, &only);
     }
@@ -246,110 +153,32 @@ mod tests {
     fn a_response_keeps_its_field_numbers() {
         type P = PolicyResponse;
         let only: [P; 26] = [
-            P {
-                request_id: "x".into(),
-                ..P::default()
-            },
-            P {
-                effect: 1,
-                ..P::default()
-            },
-            P {
-                reason: "x".into(),
-                ..P::default()
-            },
-            P {
-                reasons: vec![Reason::default()],
-                ..P::default()
-            },
-            P {
-                policy: "x".into(),
-                ..P::default()
-            },
-            P {
-                matched_rule: "x".into(),
-                ..P::default()
-            },
-            P {
-                policy_version: "x".into(),
-                ..P::default()
-            },
-            P {
-                offline: true,
-                ..P::default()
-            },
-            P {
-                evaluation_id: "x".into(),
-                ..P::default()
-            },
-            P {
-                evaluated_at_unix_ms: 1,
-                ..P::default()
-            },
-            P {
-                latency_us: 1,
-                ..P::default()
-            },
-            P {
-                mode: 1,
-                ..P::default()
-            },
-            P {
-                would_be_effect: 1,
-                ..P::default()
-            },
-            P {
-                approval: Some(Approval::default()),
-                ..P::default()
-            },
-            P {
-                cache_ttl_ms: 1,
-                ..P::default()
-            },
-            P {
-                trust: Some(TrustInfo::default()),
-                ..P::default()
-            },
-            P {
-                alert: "x".into(),
-                ..P::default()
-            },
-            P {
-                error: Some(ErrorInfo::default()),
-                ..P::default()
-            },
-            P {
-                obligations: vec![Obligation::default()],
-                ..P::default()
-            },
-            P {
-                failure_mode_applied: 1,
-                ..P::default()
-            },
-            P {
-                trace: vec![RuleTrace::default()],
-                ..P::default()
-            },
-            P {
-                bundle_digest: vec![1],
-                ..P::default()
-            },
-            P {
-                policy_age_ms: Some(1),
-                ..P::default()
-            },
-            P {
-                cached: true,
-                ..P::default()
-            },
-            P {
-                source: 1,
-                ..P::default()
-            },
-            P {
-                revision: Some(Revision::default()),
-                ..P::default()
-            },
+            P { request_id: "x".into(), ..P::default() },
+            P { effect: 1, ..P::default() },
+            P { reason: "x".into(), ..P::default() },
+            P { reasons: vec![Reason::default()], ..P::default() },
+            P { policy: "x".into(), ..P::default() },
+            P { matched_rule: "x".into(), ..P::default() },
+            P { policy_version: "x".into(), ..P::default() },
+            P { offline: true, ..P::default() },
+            P { evaluation_id: "x".into(), ..P::default() },
+            P { evaluated_at_unix_ms: 1, ..P::default() },
+            P { latency_us: 1, ..P::default() },
+            P { mode: 1, ..P::default() },
+            P { would_be_effect: 1, ..P::default() },
+            P { approval: Some(Approval::default()), ..P::default() },
+            P { cache_ttl_ms: 1, ..P::default() },
+            P { trust: Some(TrustInfo::default()), ..P::default() },
+            P { alert: "x".into(), ..P::default() },
+            P { error: Some(ErrorInfo::default()), ..P::default() },
+            P { obligations: vec![Obligation::default()], ..P::default() },
+            P { failure_mode_applied: 1, ..P::default() },
+            P { trace: vec![RuleTrace::default()], ..P::default() },
+            P { bundle_digest: vec![1], ..P::default() },
+            P { policy_age_ms: Some(1), ..P::default() },
+            P { cached: true, ..P::default() },
+            P { source: 1, ..P::default() },
+            P { revision: Some(Revision::default()), ..P::default() },
         ];
         assert_numbered_from(1, &only);
     }
@@ -372,10 +201,7 @@ mod tests {
             Goodbye(Default::default()),
             StreamError(Default::default()),
         ]
-        .map(|event| PolicyChangeEvent {
-            event: Some(event),
-            ..Default::default()
-        });
+        .map(|event| PolicyChangeEvent { event: Some(event), ..Default::default() });
         assert_numbered_from(3, &only);
     }
 
@@ -383,20 +209,13 @@ mod tests {
     fn services_keep_their_names() {
         assert_eq!(mesh_guard_pdp_server::SERVICE_NAME, "meshguard.pdp.v1.MeshGuardPDP");
         assert_eq!(mesh_guard_sync_server::SERVICE_NAME, "meshguard.pdp.v1.MeshGuardSync");
-        assert_eq!(
-            mesh_guard_identity_server::SERVICE_NAME,
-            "meshguard.pdp.v1.MeshGuardIdentity"
-        );
+        assert_eq!(mesh_guard_identity_server::SERVICE_NAME, "meshguard.pdp.v1.MeshGuardIdentity");
         assert_eq!(mesh_guard_trust_server::SERVICE_NAME, "meshguard.pdp.v1.MeshGuardTrust");
         assert_eq!(mesh_guard_mcp_server::SERVICE_NAME, "meshguard.pdp.v1.MeshGuardMcp");
     }
 
     fn revision() -> Revision {
-        Revision {
-            key_epoch: 1,
-            version: 42,
-            manifest_digest: vec![9; 32],
-        }
+        Revision { key_epoch: 1, version: 42, manifest_digest: vec![9; 32] }
     }
 
     /// Each message has one field set; the numbers on the wire must be `first`, `first + 1`, and so on.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use meshguard_engine::{AtLeast, Digest, Effect, Outcome, Request, Revision, Verdict};
+use meshguard_engine::{AtLeast, Digest, Effect, Outcome, Request, Revision};
 use meshguard_proto::v1;
 use prost::Message;
 use tokio::runtime::Handle;
@@ -93,7 +93,7 @@ impl Deferrer {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(crate) fn ask(&self, request: &Request, outcome: &Outcome) -> Result<Verdict, Cause> {
+    pub(crate) fn ask(&self, request: &Request, outcome: &Outcome) -> Result<Answer, Cause> {
         let started = Instant::now();
         self.counts.asked.fetch_add(1, Ordering::Relaxed);
         let held = outcome.revision();
@@ -152,9 +152,9 @@ impl Deferrer {
 
     /// An answer from an older revision than what is held here can't allow what this one was unsure of. One from a newer
     /// revision says that there is something to fetch.
-    fn weigh(&self, held: Option<Revision>, answer: Answer) -> Result<Verdict, Cause> {
-        let Answer { verdict, revision } = answer;
-        if let (Some(held), Some(theirs)) = (held, revision) {
+    fn weigh(&self, held: Option<Revision>, answer: Answer) -> Result<Answer, Cause> {
+        let Answer { verdict, revision } = &answer;
+        if let (Some(held), Some(theirs)) = (held, *revision) {
             let (ours, theirs_order) = (held.order(), theirs.order());
             let is_behind = theirs_order < ours;
             let is_another = theirs_order == ours && theirs.manifest != held.manifest;
@@ -168,7 +168,7 @@ impl Deferrer {
         {
             self.nudge(theirs);
         }
-        Ok(verdict)
+        Ok(answer)
     }
 
     fn nudge(&self, newer: AtLeast) {
@@ -366,7 +366,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn count(&self, answer: &Result<Verdict, Cause>) {
+    fn count(&self, answer: &Result<Answer, Cause>) {
         let counter = match answer {
             Ok(_) => &self.answered,
             Err(Cause::Unavailable(_)) => &self.unavailable,
@@ -455,7 +455,7 @@ mod tests {
 
     impl Rig {
         /// Asks on a thread of its own.
-        fn ask(&self, request: Request) -> thread::JoinHandle<Result<Verdict, Cause>> {
+        fn ask(&self, request: Request) -> thread::JoinHandle<Result<Answer, Cause>> {
             let (deferrer, outcome) = (Arc::clone(&self.deferrer), self.engine.outcome(&request));
             assert!(outcome.may_defer());
             thread::spawn(move || deferrer.ask(&request, &outcome))
@@ -472,7 +472,7 @@ mod tests {
         fn answered(
             &self,
             response: impl FnOnce(Question) -> Result<v1::PolicyResponse, Status>,
-        ) -> Result<Verdict, Cause> {
+        ) -> Result<Answer, Cause> {
             let waiting = self.ask(testing::uncertain());
             let question = self.question();
             let (answer, held) = oneshot::channel();
@@ -491,8 +491,8 @@ mod tests {
         }
     }
 
-    fn effect(result: Result<Verdict, Cause>) -> Result<Effect, &'static str> {
-        result.map(|verdict| verdict.effect).map_err(|cause| match cause {
+    fn effect(result: Result<Answer, Cause>) -> Result<Effect, &'static str> {
+        result.map(|answer| answer.verdict.effect).map_err(|cause| match cause {
             Cause::Unavailable(_) => "unavailable",
             Cause::Busy(_) => "busy",
             Cause::Error(_) => "error",

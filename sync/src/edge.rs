@@ -30,7 +30,6 @@ pub struct Edge {
     // Before the engine, so that the network ends before the store is closed.
     network: Option<Arc<Supervisor>>,
     engine: Arc<Engine>,
-    process: u32,
 }
 
 impl Edge {
@@ -54,7 +53,7 @@ impl Edge {
         }
         let network =
             endpoint.map(|endpoint| Supervisor::start(&config, &endpoint, bearer, &engine)).transpose()?.map(Arc::new);
-        Ok(Self { network, engine, process: std::process::id() })
+        Ok(Self { network, engine })
     }
 
     /// Decides, and records the decision.
@@ -150,7 +149,7 @@ impl Edge {
     fn decide_uncertain(&self, request: &Request, outcome: Outcome) -> Decision {
         let outcome = match &self.network {
             Some(network) if outcome.may_defer() => match network.deferrer.ask(request, &outcome) {
-                Ok(verdict) => outcome.answered(verdict),
+                Ok(answer) => outcome.answered(answer.verdict, answer.revision),
                 Err(cause) => {
                     let (outcome, opened) = network.failure.settle(&self.engine, outcome, cause);
                     if opened {
@@ -172,7 +171,7 @@ impl Edge {
     }
 
     fn is_forked(&self) -> bool {
-        self.process != std::process::id()
+        self.engine.is_forked()
     }
 }
 

@@ -50,11 +50,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let edge = Edge::open(config(global, args)?)?;
-    if let Some(seconds) = args.wait {
-        if !edge.wait_until_live(Duration::from_secs(seconds)) {
-            let why = edge.status().sync.last_error.unwrap_or_else(|| "no answer yet".to_owned());
-            return Err(Failure::new(Kind::Network, format!("not in touch with the control plane: {why}")));
-        }
+    if args.wait.is_some_and(|seconds| !edge.wait_until_live(Duration::from_secs(seconds))) {
+        let why = edge.status().sync.last_error.unwrap_or_else(|| "no answer yet".to_owned());
+        return Err(Failure::new(Kind::Network, format!("not in touch with the control plane: {why}")));
     }
     let status = edge.status().engine;
     let revision = status.revision.map_or_else(|| "nothing yet".to_owned(), |revision| revision.to_string());

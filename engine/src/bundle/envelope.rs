@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::limits::MAX_MANIFEST_BYTES;
 use crate::error::{Refusal, Stage};
-use crate::keys::{PublicKey, SigningKey};
+use crate::keys::{KeyError, PublicKey, SigningKey};
 
 /// The payload type of a signed manifest.
 pub const MANIFEST_TYPE: &str = "application/vnd.meshguard.manifest.v1+json";
@@ -37,7 +37,7 @@ impl Envelope {
     ///
     /// # Errors
     /// The key can't be encoded.
-    pub fn sign(payload_type: &str, payload: Bytes, key: &SigningKey) -> Result<Self, crate::token::TokenError> {
+    pub fn sign(payload_type: &str, payload: Bytes, key: &SigningKey) -> Result<Self, KeyError> {
         let sig = key.sign(&pre_authentication_encoding(payload_type, &payload)).into();
         let signatures = vec![Signature { key_id: key.public()?.id(), sig }];
         Ok(Self { payload_type: payload_type.to_owned(), payload, signatures })

@@ -56,10 +56,7 @@ fn main() -> ExitCode {
 fn write() -> Result<(), Box<dyn Error>> {
     let (generated, dir) = (generate()?, generated_dir());
     fs::create_dir_all(&dir)?;
-    for stale in files(&dir, "rs")?
-        .into_keys()
-        .filter(|name| !generated.contains_key(name))
-    {
+    for stale in files(&dir, "rs")?.into_keys().filter(|name| !generated.contains_key(name)) {
         fs::remove_file(dir.join(stale))?;
     }
     for (name, content) in generated {
@@ -70,10 +67,7 @@ fn write() -> Result<(), Box<dyn Error>> {
 
 fn check() -> Result<(), Box<dyn Error>> {
     let (generated, present) = (generate()?, files(&generated_dir(), "rs")?);
-    let names = generated
-        .keys()
-        .chain(present.keys())
-        .collect::<std::collections::BTreeSet<_>>();
+    let names = generated.keys().chain(present.keys()).collect::<std::collections::BTreeSet<_>>();
     let stale: Vec<String> = names
         .into_iter()
         .filter(|name| generated.get(*name) != present.get(*name))
@@ -94,39 +88,27 @@ fn check() -> Result<(), Box<dyn Error>> {
 fn generate() -> Result<Files, Box<dyn Error>> {
     let root = proto_room().join("proto");
     let package = Path::new("meshguard/pdp/v1");
-    let sources: Vec<PathBuf> = files(&root.join(package), "proto")?
-        .into_keys()
-        .map(|name| package.join(name))
-        .collect();
+    let sources: Vec<PathBuf> =
+        files(&root.join(package), "proto")?.into_keys().map(|name| package.join(name)).collect();
     let descriptors = protox::compile(&sources, [&root])?;
     check_kept_free(&descriptors)?;
 
     let out = tempfile::tempdir()?;
     let mut config = prost_build::Config::new();
     config.bytes(SHARED_BYTES).skip_debug(SECRETS);
-    tonic_prost_build::configure()
-        .out_dir(out.path())
-        .compile_fds_with_config(descriptors, config)?;
+    tonic_prost_build::configure().out_dir(out.path()).compile_fds_with_config(descriptors, config)?;
     Ok(files(out.path(), "rs")?)
 }
 
 fn check_kept_free(descriptors: &FileDescriptorSet) -> Result<(), Box<dyn Error>> {
     let (first, end) = KEPT_FREE;
     let is_kept_free = |message: &DescriptorProto| {
-        message
-            .reserved_range
-            .iter()
-            .any(|range| range.start() == first && range.end() == end)
+        message.reserved_range.iter().any(|range| range.start() == first && range.end() == end)
     };
     let mut open: Vec<&DescriptorProto> = descriptors.file.iter().flat_map(|file| &file.message_type).collect();
     while let Some(message) = open.pop() {
         if !is_kept_free(message) {
-            return Err(format!(
-                "message {} lacks `reserved {first} to {};`, add it",
-                message.name(),
-                end - 1
-            )
-            .into());
+            return Err(format!("message {} lacks `reserved {first} to {};`, add it", message.name(), end - 1).into());
         }
         open.extend(&message.nested_type);
     }
