@@ -172,7 +172,7 @@ fn a_spoiled_newest_bundle_leaves_the_one_before() {
 }
 
 #[test]
-fn a_bundle_that_ended_three_starts_is_left_alone() {
+fn a_bundle_that_ended_the_process_three_times_is_left_alone() {
     let scene = Scene::new();
     let engine = scene.serving(allow());
     let newest = scene.publisher.verified(deny(), 2);
@@ -181,11 +181,15 @@ fn a_bundle_that_ended_three_starts_is_left_alone() {
     // What a process leaves behind when it dies while compiling, the third time.
     let key = format!("t/acme/default/quarantine/{}", newest.revision().manifest);
     let mut batch = Batch::new();
-    batch.put(key, r#"{"starts":3}"#);
+    batch.put(key, r#"{"tries":3}"#);
     scene.store.write(batch, Durability::Power).unwrap();
     let engine = scene.open();
     assert_eq!(served(&engine), Some(1));
-    assert_eq!(engine.status().behind.unwrap().code, "kills_start");
+    assert_eq!(engine.status().behind.unwrap().code, "ends_process");
+    assert_eq!(code(engine.apply(&newest).unwrap_err()), "ends_process");
+    assert_eq!(served(&engine), Some(1));
+    engine.apply(&scene.publisher.verified(deny(), 3)).unwrap();
+    assert_eq!(served(&engine), Some(3));
 }
 
 #[test]

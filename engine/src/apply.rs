@@ -17,8 +17,8 @@ use crate::eval::{Program, RemoteData};
 use crate::snapshot::{Origin, Snapshot};
 use crate::store::{Batch, Durability, StoreError};
 
-/// Starts that a bundle may fail to survive before it isn't tried again.
-const MAX_STARTS: u32 = 3;
+/// How often the process may end while a bundle compiles, before it isn't tried again.
+const MAX_TRIES: u32 = 3;
 
 /// What [`Engine::apply`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +39,12 @@ struct StoredFloor {
     manifest: Digest,
 }
 
-/// Why a manifest isn't tried, or how often a start with it was begun.
+/// Why a manifest isn't tried, or how often compiling it was begun and not ended.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Quarantine {
     Refused { engine_version: String, refusal: Refusal },
-    Starts(u32),
+    Tries(u32),
 }
 
 impl Engine {
@@ -119,10 +119,8 @@ impl Engine {
         let Some(bundle) = self.stored_bundle(key)? else {
             return Ok(false);
         };
-        self.mark_start(bundle.revision())?;
-        let program = compile(&bundle, &applying.remote_data);
-        self.unmark_start(bundle.revision())?;
-        self.current.swap(self.snapshot(&bundle, program?, Origin::Store));
+        let program = self.compile_marked(&bundle, &applying.remote_data)?;
+        self.current.swap(self.snapshot(&bundle, program, Origin::Store));
         Ok(true)
     }
 
@@ -150,7 +148,7 @@ impl Engine {
         if from == Some(manifest.revision()) {
             return Ok(Applied::Unchanged);
         }
-        let program = compile(bundle, &applying.remote_data)?;
+        let program = self.compile_marked(bundle, &applying.remote_data)?;
         // The floor first: a crash between the two leaves a floor without its bundle, which the next offer mends; the
         // other way round leaves a bundle that an older offer could undo.
         let store = |e: StoreError| Refusal::new(Stage::Store, "store", e.to_string());
@@ -244,25 +242,31 @@ impl Engine {
         }
     }
 
-    /// A bundle that kills the process while it compiles would kill every start: a mark is left before and removed
-    /// after, and the third mark found keeps it from being tried.
-    fn mark_start(&self, revision: Revision) -> Result<(), Error> {
-        let starts = match self.read_json(&self.layout.quarantine(&revision.manifest))? {
-            Some(Quarantine::Starts(starts)) => starts,
-            _ => 0,
-        };
-        if starts >= MAX_STARTS {
-            let detail = format!("{revision} ended {starts} starts and isn't tried again; publish a newer version");
-            return Err(Refusal::new(Stage::Compile, "kills_start", detail).into());
-        }
-        self.write_quarantine(revision, &Quarantine::Starts(starts + 1), Durability::Power);
-        Ok(())
-    }
-
-    fn unmark_start(&self, revision: Revision) -> Result<(), Error> {
+    /// A bundle that ends the process while it compiles would end it again at every start, or whenever it is offered: a
+    /// mark is left before and removed after, and [`MAX_TRIES`] of them keep it from being tried.
+    fn compile_marked(&self, bundle: &VerifiedBundle, remote_data: &RemoteData) -> Result<Program, Error> {
+        let revision = bundle.revision();
+        let tries = self.unfinished_tries(revision)?;
+        self.write_quarantine(revision, &Quarantine::Tries(tries + 1), Durability::Power);
+        let program = compile(bundle, remote_data);
         let mut batch = Batch::new();
         batch.delete(self.layout.quarantine(&revision.manifest));
-        Ok(self.store.write(batch, Durability::Process)?)
+        self.store.write(batch, Durability::Process)?;
+        Ok(program?)
+    }
+
+    /// How often compiling it was begun and not ended.
+    fn unfinished_tries(&self, revision: Revision) -> Result<u32, Error> {
+        match self.read_json(&self.layout.quarantine(&revision.manifest))? {
+            Some(Quarantine::Tries(tries)) if tries >= MAX_TRIES => {
+                let detail = format!(
+                    "{revision} ended the process {tries} times and isn't tried again; publish a newer version"
+                );
+                Err(Refusal::new(Stage::Compile, "ends_process", detail).into())
+            }
+            Some(Quarantine::Tries(tries)) => Ok(tries),
+            _ => Ok(0),
+        }
     }
 
     fn write_quarantine(&self, revision: Revision, entry: &Quarantine, durability: Durability) {

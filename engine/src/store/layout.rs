@@ -5,7 +5,7 @@
 //! | `active`, `previous` | the signed manifest (DSSE, JSON) last accepted, and the one before |
 //! | `floor` | the floor, as JSON |
 //! | `blob/<digest>` | a file's bytes |
-//! | `quarantine/<digest of manifest>` | why it isn't tried again, or how often it was started |
+//! | `quarantine/<digest of manifest>` | why it isn't tried again, or how often compiling it ended the process |
 //! | `heard` | wall clock of the control plane's last word, milliseconds, big-endian |
 //! | `fail_open` | since when fail-open is in use, milliseconds, big-endian |
 //! | `audit/chain/<ordinal>` | a chain of records: its id and how far it was acknowledged, as JSON |
