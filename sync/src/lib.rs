@@ -53,3 +53,8 @@ pub use self::config::{EdgeConfig, FailureMode, Reconnect};
 pub use self::edge::Edge;
 pub use self::error::Error;
 pub use self::status::{AppliedOutcome, Deferred, EdgeStatus, SyncStatus};
+
+/// README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
