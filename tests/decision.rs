@@ -9,12 +9,14 @@
     reason = "a test fails by panicking"
 )]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{NOW_MS, Publisher, Scene, bundle, files, with};
 use meshguard_engine::bundle::{BuiltinErrors, Defer, Mode};
+use meshguard_engine::token::{Claims, KeySet};
 use meshguard_engine::{
-    AtLeast, Bundle, Decision, Effect, Engine, Reason, ReasonCode, Request, Source, Target, Verdict,
+    AtLeast, Bundle, Decision, Effect, Engine, Reason, ReasonCode, Request, SigningKey, Source, Target, Tier, Verdict,
 };
 
 fn ask(engine: &Engine) -> Decision {
@@ -187,6 +189,65 @@ fn a_withdrawn_edge_allows_nothing_until_it_is_heard_again() {
     assert_denied(&ask(&engine), ReasonCode::Withdrawn, false);
     engine.heard();
     assert!(ask(&engine).is_allowed());
+}
+
+#[test]
+fn a_restart_does_not_lift_a_withdrawal() {
+    let scene = Scene::new();
+    let engine = scene.serving(bundle("decision := true"));
+    engine.heard();
+    engine.withdraw();
+    drop(engine);
+    let engine = scene.open();
+    assert_denied(&ask(&engine), ReasonCode::Withdrawn, false);
+    engine.heard();
+    drop(engine);
+    assert!(ask(&scene.open()).is_allowed());
+}
+
+#[test]
+fn an_identity_of_another_tenant_is_nobody() {
+    let key = SigningKey::generate().unwrap();
+    let keys = KeySet::new(vec![key.public().unwrap()]);
+    let engine =
+        Scene::new().serving(bundle("default decision := false\ndecision if input.actor.tier == \"privileged\""));
+    let allowed = |tenant: &str| {
+        let token = Claims::new(tenant, "root", Tier::Privileged, NOW_MS, 60).sign(&key).unwrap();
+        let identity = Arc::new(keys.verify(&token, NOW_MS).unwrap());
+        engine.decide(&Request::new("root", "b").with_identity(identity)).is_allowed()
+    };
+    assert!(allowed("acme"));
+    assert!(!allowed("umbrella"));
+}
+
+#[test]
+fn the_record_says_whose_credential_it_was() {
+    let key = SigningKey::generate().unwrap();
+    let token = Claims::new("acme", "agent-1", Tier::Verified, NOW_MS, 60).sign(&key).unwrap();
+    let identity = KeySet::new(vec![key.public().unwrap()]).verify(&token, NOW_MS).unwrap();
+    let engine = Scene::new().serving(bundle("decision := true"));
+    // It speaks of another actor: its claims don't apply, and its name is kept.
+    assert!(engine.decide(&Request::new("agent-2", "b").with_identity(Arc::new(identity))).is_allowed());
+    assert!(engine.flush(Duration::from_secs(10)));
+    let record: serde_json::Value = serde_json::from_slice(&engine.journal().tail(1).unwrap()[0]).unwrap();
+    assert_eq!((&record["asked_by"], &record["plain"]["/actor/id"]), (&"agent-1".into(), &"agent-2".into()));
+}
+
+#[test]
+fn mode_audit_relaxes_only_the_bundle_that_says_so() {
+    let policy = with(bundle("decision if data.approvals.x"), |settings| {
+        settings.mode = Mode::Audit;
+        settings.remote_roots.push("data.approvals".into());
+    });
+    let scene = Scene::new();
+    let engine = scene.serving(policy);
+    let request = Request::new("a", "b");
+    let deny = || Verdict::deny(ReasonCode::Policy);
+    let same = engine.outcome(&request).answered(deny(), engine.status().revision);
+    assert!(engine.record(&request, same).is_allowed());
+    let newer = scene.publisher.verified(bundle("decision := false"), 2).revision();
+    let other = engine.outcome(&request).answered(deny(), Some(newer));
+    assert_denied(&engine.record(&request, other), ReasonCode::Policy, true);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn smoke_vectors_must_answer_as_they_say() {
         files(&[("p.rego", "package meshguard\ndecision := false\n"), ("vectors.json", &vectors)])
     };
     let error = engine.apply(&scene.publisher.verified(with_vector("allow"), 2)).unwrap_err();
-    assert!(error.to_string().contains("`reads` is deny, not allow"), "{error}");
+    assert!(error.to_string().contains("`reads`: is deny, not allow"), "{error}");
     engine.apply(&scene.publisher.verified(with_vector("deny"), 3)).unwrap();
 }
 
@@ -190,6 +190,53 @@ fn a_bundle_that_ended_the_process_three_times_is_left_alone() {
     assert_eq!(served(&engine), Some(1));
     engine.apply(&scene.publisher.verified(deny(), 3)).unwrap();
     assert_eq!(served(&engine), Some(3));
+}
+
+#[test]
+fn an_older_bundle_that_serves_in_anothers_place_was_confirmed_by_nobody() {
+    let scene = Scene::new();
+    let limited = |policy| {
+        harness::with(policy, |settings| {
+            settings.entrypoints.get_mut("data.meshguard.decision").unwrap().max_staleness_ms = Some(60_000);
+        })
+    };
+    let engine = scene.serving(limited(allow()));
+    engine.apply(&scene.publisher.verified(limited(deny()), 2)).unwrap();
+    engine.heard();
+    drop(engine);
+    let key = format!("t/acme/default/blob/{}", Digest::of(&deny().files["policy.rego"]));
+    let mut batch = Batch::new();
+    batch.put(key, "rubbish");
+    scene.store.write(batch, Durability::Power).unwrap();
+
+    let engine = scene.open();
+    assert_eq!(served(&engine), Some(1));
+    assert_eq!(engine.status().policy_age_ms, None);
+    assert!(engine.decide(&Request::new("a", "b")).has_reason(meshguard_engine::ReasonCode::Stale));
+    // What served stays the one to fall back on, not what couldn't be served.
+    engine.apply(&scene.publisher.verified(limited(deny()), 3)).unwrap();
+    drop(engine);
+    let mut batch = Batch::new();
+    batch.put("t/acme/default/active", "rubbish");
+    scene.store.write(batch, Durability::Power).unwrap();
+    assert_eq!(served(&scene.open()), Some(1));
+}
+
+#[test]
+fn smoke_vectors_are_asked_as_the_entrypoint_is() {
+    let vectors = r#"[{"name": "a word", "input": {"n": "abc"}, "effect": "deny"}]"#;
+    let policy = "package meshguard\ndefault decision := false\ndecision if not to_number(input.n) == 1\n";
+    let lenient = harness::with(files(&[("p.rego", policy), ("vectors.json", vectors)]), |settings| {
+        settings.entrypoints.get_mut("data.meshguard.decision").unwrap().builtin_errors =
+            meshguard_engine::bundle::BuiltinErrors::Opa;
+    });
+    let scene = Scene::new();
+    let error = scene.open().apply(&scene.publisher.verified(lenient, 1)).unwrap_err();
+    assert!(error.to_string().contains("is allow, not deny"), "{error}");
+    // A deny that rests on an error is none that an author meant.
+    let strict = files(&[("p.rego", policy), ("vectors.json", vectors)]);
+    let error = scene.open().apply(&scene.publisher.verified(strict, 2)).unwrap_err();
+    assert!(error.to_string().contains("eval_error"), "{error}");
 }
 
 #[test]

@@ -4,14 +4,14 @@
 //! what serves keeps serving, and the refusal says at which stage and why.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
-use crate::bundle::{AtLeast, Envelope, Revision, VerifiedBundle, VerifiedManifest};
+use crate::bundle::{AtLeast, Envelope, Manifest, Revision, VerifiedBundle, VerifiedManifest};
 use crate::digest::Digest;
-use crate::engine::{Applying, Engine};
+use crate::engine::Engine;
 use crate::error::{Error, Refusal, Stage};
 use crate::eval::{Program, RemoteData};
 use crate::snapshot::{Origin, Snapshot};
@@ -19,6 +19,9 @@ use crate::store::{Batch, Durability, StoreError};
 
 /// How often the process may end while a bundle compiles, before it isn't tried again.
 const MAX_TRIES: u32 = 3;
+
+/// The stack that a bundle is compiled on, in bytes; only what is used of it is ever memory.
+const COMPILE_STACK: usize = 64 * 1024 * 1024;
 
 /// What [`Engine::apply`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +56,8 @@ impl Engine {
     /// # Errors
     /// Why it can't be served; nothing changed but the record of it.
     pub fn admit(&self, envelope: Envelope) -> Result<VerifiedManifest, Refusal> {
-        let revision = crate::bundle::Manifest::parse(&envelope.payload)
-            .ok()
-            .map(|manifest| manifest.revision(Digest::of(&envelope.payload)));
+        let revision =
+            Manifest::parse(&envelope.payload).ok().map(|manifest| manifest.revision(Digest::of(&envelope.payload)));
         self.check_manifest(envelope).inspect_err(|refusal| self.refused(revision, refusal))
     }
 
@@ -93,7 +95,7 @@ impl Engine {
             let program = compile(&bundle, &data)?;
             self.current.swap(self.snapshot(&bundle, program, Origin::Applied));
         }
-        applying.remote_data = data;
+        *applying = data;
         Ok(())
     }
 
@@ -104,7 +106,7 @@ impl Engine {
         for (slot, key) in [("active", self.layout.active()), ("previous", self.layout.previous())] {
             match self.try_restore(&applying, &key) {
                 Ok(false) => {}
-                Ok(true) => return Ok(()),
+                Ok(true) => return self.restore_heard(),
                 Err(error) => {
                     tracing::warn!(slot, %error, "a bundle in the store can't be served");
                     // The newest one's fault is what explains why an older one serves.
@@ -115,11 +117,28 @@ impl Engine {
         Ok(())
     }
 
-    fn try_restore(&self, applying: &Applying, key: &[u8]) -> Result<bool, Error> {
+    /// What an earlier process heard counts only for the bundle that it was about: an older one that serves in its place
+    /// was confirmed by nobody.
+    fn restore_heard(&self) -> Result<(), Error> {
+        let Some(stored) = self.store.get(&self.layout.heard())? else { return Ok(()) };
+        if let Some((ms, manifest)) = stored.split_first_chunk::<8>()
+            && Digest::from_slice(manifest) == self.serving()
+        {
+            self.live.was_heard_before(i64::from_be_bytes(*ms), self.clock.as_ref());
+        }
+        Ok(())
+    }
+
+    /// The manifest that serves.
+    fn serving(&self) -> Option<Digest> {
+        self.current.load().as_ref().and_then(|snapshot| snapshot.revision).map(|revision| revision.manifest)
+    }
+
+    fn try_restore(&self, applying: &RemoteData, key: &[u8]) -> Result<bool, Error> {
         let Some(bundle) = self.stored_bundle(key)? else {
             return Ok(false);
         };
-        let program = self.compile_marked(&bundle, &applying.remote_data)?;
+        let program = self.compile_marked(&bundle, applying)?;
         self.current.swap(self.snapshot(&bundle, program, Origin::Store));
         Ok(true)
     }
@@ -142,13 +161,13 @@ impl Engine {
         unreadable.map_or_else(|| Ok(Some(bundle?)), Err)
     }
 
-    fn try_apply(&self, applying: &Applying, bundle: &VerifiedBundle) -> Result<Applied, Error> {
+    fn try_apply(&self, applying: &RemoteData, bundle: &VerifiedBundle) -> Result<Applied, Error> {
         let manifest = self.check_manifest(bundle.envelope().clone())?;
         let from = self.current.load().as_ref().and_then(|snapshot| snapshot.revision);
         if from == Some(manifest.revision()) {
             return Ok(Applied::Unchanged);
         }
-        let program = self.compile_marked(bundle, &applying.remote_data)?;
+        let program = self.compile_marked(bundle, applying)?;
         // The floor first: a crash between the two leaves a floor without its bundle, which the next offer mends; the
         // other way round leaves a bundle that an older offer could undo.
         let store = |e: StoreError| Refusal::new(Stage::Store, "store", e.to_string());
@@ -165,21 +184,28 @@ impl Engine {
     /// bodies that only the one before that needed go out.
     fn persist(&self, bundle: &VerifiedBundle) -> Result<(), Error> {
         let mut batch = Batch::new();
-        let active = self.store.get(&self.layout.active())?;
-        let previous = self.store.get(&self.layout.previous())?;
-        let mut needed = self.blobs_of(active.as_deref());
+        let stored = [self.store.get(&self.layout.active())?, self.store.get(&self.layout.previous())?];
+        // What served is kept as the one before; after a restart that isn't always what was active.
+        let served = stored
+            .iter()
+            .flatten()
+            .find(|json| manifest_of(json).is_some_and(|(digest, _)| Some(digest) == self.serving()));
+        let mut needed: BTreeSet<Vec<u8>> = served.map(|json| self.blobs_of(json)).unwrap_or_default();
         needed.extend(bundle.manifest().files.iter().map(|file| self.layout.blob(&file.digest)));
-        for unneeded in self.blobs_of(previous.as_deref()).difference(&needed) {
-            batch.delete(unneeded.as_slice());
+        for blob in stored.iter().flatten().flat_map(|json| self.blobs_of(json)) {
+            if !needed.contains(&blob) {
+                batch.delete(blob);
+            }
         }
         for file in &bundle.manifest().files {
             if let Some(body) = bundle.bundle().files.get(&file.path) {
                 batch.put(self.layout.blob(&file.digest), body.as_ref());
             }
         }
-        if let Some(active) = active {
-            batch.put(self.layout.previous(), active);
-        }
+        match served {
+            Some(served) => batch.put(self.layout.previous(), served.as_slice()),
+            None => batch.delete(self.layout.previous()),
+        };
         let revision = bundle.revision();
         let floor = StoredFloor { at: revision.order(), manifest: revision.manifest };
         batch.put(self.layout.active(), bundle.envelope().to_json());
@@ -188,11 +214,9 @@ impl Engine {
     }
 
     /// The keys of the bodies that a stored manifest lists; none if it can't be read.
-    fn blobs_of(&self, envelope: Option<&[u8]>) -> BTreeSet<Vec<u8>> {
-        let manifest = envelope
-            .and_then(|json| Envelope::from_json(json).ok())
-            .and_then(|envelope| crate::bundle::Manifest::parse(&envelope.payload).ok());
-        manifest.iter().flat_map(|manifest| &manifest.files).map(|file| self.layout.blob(&file.digest)).collect()
+    fn blobs_of(&self, envelope: &[u8]) -> BTreeSet<Vec<u8>> {
+        let files = manifest_of(envelope).map(|(_, manifest)| manifest.files).unwrap_or_default();
+        files.iter().map(|file| self.layout.blob(&file.digest)).collect()
     }
 
     fn snapshot(&self, bundle: &VerifiedBundle, program: Program, origin: Origin) -> Snapshot {
@@ -234,8 +258,7 @@ impl Engine {
         }
         tracing::warn!(%refusal, "a bundle was refused; what serves keeps serving");
         self.note(Event::Refused { revision, stage: refusal.stage, code: refusal.code.clone() });
-        let lasting = matches!(refusal.stage, Stage::Parse | Stage::Compile | Stage::Smoke | Stage::Limit);
-        if let (true, Some(revision)) = (lasting, revision) {
+        if let (true, Some(revision)) = (refusal.is_lasting(), revision) {
             let entry =
                 Quarantine::Refused { engine_version: env!("CARGO_PKG_VERSION").into(), refusal: refusal.clone() };
             self.write_quarantine(revision, &entry, Durability::Process);
@@ -294,11 +317,26 @@ impl Engine {
     }
 }
 
-/// Compiling is where a hostile bundle would show what it can do: a panic is one more refusal.
+/// Compiling is where a hostile bundle would show what it can do: it gets a stack of its own, because parsers recurse and
+/// the caller's stack may be small, and a panic is one more refusal.
 fn compile(bundle: &VerifiedBundle, remote_data: &RemoteData) -> Result<Program, Refusal> {
-    catch_unwind(AssertUnwindSafe(|| Program::compile(bundle.bundle(), remote_data))).unwrap_or_else(|_| {
-        Err(Refusal::new(Stage::Compile, "panic", "the compiler panicked on this bundle; please report it"))
-    })
+    let compiled = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("meshguard-compile".into()).stack_size(COMPILE_STACK);
+        thread.spawn_scoped(scope, || Program::compile(bundle.bundle(), remote_data)).map(|thread| thread.join())
+    });
+    match compiled {
+        Ok(Ok(program)) => program,
+        Ok(Err(_)) => {
+            Err(Refusal::new(Stage::Compile, "panic", "the compiler panicked on this bundle; please report it"))
+        }
+        Err(error) => Err(Refusal::new(Stage::Store, "thread", format!("can't start a thread to compile on: {error}"))),
+    }
+}
+
+/// A stored manifest and its digest, unverified.
+fn manifest_of(envelope: &[u8]) -> Option<(Digest, Manifest)> {
+    let envelope = Envelope::from_json(envelope).ok()?;
+    Some((Digest::of(&envelope.payload), Manifest::parse(&envelope.payload).ok()?))
 }
 
 fn as_refusal(error: &Error) -> Refusal {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::{NotRecorded, Recording};
+use crate::audit::{Asked, NotRecorded, Recording};
 use crate::bundle::{BuiltinErrors, DEFAULT_ENTRYPOINT, Defer, Entrypoint, Mode, Revision};
 use crate::decision::{Decision, Effect, Reason, ReasonCode, Source, Verdict};
 use crate::digest::Digest;
@@ -71,6 +71,10 @@ impl Outcome {
 
     /// The remote PDP answered, from the revision that it names.
     pub fn answered(mut self, verdict: Verdict, revision: Option<Revision>) -> Self {
+        if revision.is_some() && revision != self.revision {
+            // A signed bundle may relax its own decisions, not another's.
+            self.mode = Mode::Enforce;
+        }
         self.verdict = verdict;
         self.revision = revision.or(self.revision);
         self.source = Source::Remote;
@@ -208,11 +212,13 @@ impl Engine {
             decision.recorded = false;
             return decision;
         }
+        let asked =
+            Asked { identity: request.identity.clone().or_else(|| self.identity.clone()), plain: outcome.plain };
         let recorded = if outcome.fail_open {
-            let recording = Recording::fail_open(&decision, request, &outcome.plain);
+            let recording = Recording::fail_open(&decision, request, &asked);
             self.recorder.record_durably(recording, DURABLE_PATIENCE)
         } else {
-            let recording = Recording::decision(&decision, request, outcome.plain);
+            let recording = Recording::decision(&decision, request, asked);
             match outcome.entrypoint.durable {
                 true => self.recorder.record_durably(recording, DURABLE_PATIENCE),
                 false => self.recorder.record(recording),
@@ -244,7 +250,7 @@ impl Engine {
             return Err(Error::Evaluation("the bundle is expired or withdrawn; see the status".into()));
         }
         let input = read_strict(input).map_err(|e| Error::Evaluation(e.to_string()))?;
-        let evaluated = snapshot.program.evaluate(path, errors == BuiltinErrors::Deny, input);
+        let evaluated = snapshot.program.evaluate(path, errors, input);
         let value = match &evaluated {
             Evaluated::Value(value) => {
                 let json = value.to_json_str().map_err(|e| Error::Evaluation(e.to_string()))?;
@@ -276,7 +282,7 @@ impl Engine {
     /// The verified identity that applies to the actor which `request` names, if any.
     fn identity_of<'a>(&'a self, request: &'a Request) -> Option<&'a Identity> {
         let identity = request.identity.as_deref().or(self.identity.as_deref());
-        identity.filter(|identity| identity.applies_to(&request.actor.id, self.clock.wall_ms()))
+        identity.filter(|identity| identity.applies_to(&self.tenant, &request.actor.id, self.clock.wall_ms()))
     }
 
     /// Why what is held can't be asked this now. These depend on the clock and on live state, so they come before

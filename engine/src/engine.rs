@@ -1,7 +1,7 @@
 //! The engine: open, decide, apply, status. What each does is in a file of its own.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,22 +45,19 @@ pub struct Engine {
     pub(crate) floors: FloorFiles,
     pub(crate) current: Current,
     pub(crate) live: Live,
-    pub(crate) applying: Mutex<Applying>,
+    /// The data under remote roots; locked while a bundle is compiled and applied, one at a time.
+    pub(crate) applying: Mutex<RemoteData>,
     /// Why the newest bundle offered isn't the one that serves. Apart from the rest, so that asking for the status doesn't
     /// wait for a compilation.
     behind: Mutex<Option<Refusal>>,
+    fail_open: Mutex<()>,
+    heard_written_ms: AtomicI64,
     pub(crate) recorder: Recorder,
     pub(crate) counters: Counters,
     pub(crate) opened: ForkMark,
     journal: Arc<Journal>,
     ids: Ids,
     damaged_store: Option<String>,
-}
-
-/// What only one application at a time may touch.
-pub(crate) struct Applying {
-    pub(crate) remote_data: RemoteData,
-    pub(crate) heard_written_ms: i64,
 }
 
 impl Engine {
@@ -80,11 +77,11 @@ impl Engine {
         let chain = Digest::of_parts([config.tenant.as_bytes(), config.scope.as_bytes(), &ids.instance.to_le_bytes()]);
         let journal = Arc::new(Journal::open(Arc::clone(&store), layout.clone(), chain)?);
         let recorder = Recorder::start(Arc::clone(&journal), config.tenant.clone(), config.journal_limit)?;
-        let heard = store.get(&layout.heard())?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
+        let withdrawn = store.get(&layout.withdrawn())?.is_some();
         let engine = Self {
-            live: Live::new(heard, config.clock.as_ref()),
+            live: Live::new(withdrawn),
             current: Current::new()?,
-            applying: Mutex::new(Applying { remote_data: config.remote_data, heard_written_ms: i64::MIN }),
+            applying: Mutex::new(config.remote_data),
             tenant: config.tenant,
             scope: config.scope,
             trusted: config.trusted,
@@ -96,6 +93,8 @@ impl Engine {
             layout,
             floors,
             behind: Mutex::default(),
+            fail_open: Mutex::default(),
+            heard_written_ms: AtomicI64::new(i64::MIN),
             recorder,
             counters: Counters::default(),
             opened,
@@ -105,7 +104,7 @@ impl Engine {
         };
         match config.unsigned {
             Some(bundle) => {
-                let program = Program::compile(&bundle, &engine.applying().remote_data)?;
+                let program = Program::compile(&bundle, &engine.applying())?;
                 engine.current.swap(Snapshot::unsigned(program));
             }
             None => engine.restore()?,
@@ -153,25 +152,37 @@ impl Engine {
     pub fn heard(&self) {
         let was_withdrawn = self.live.is_withdrawn();
         let now = self.live.hear(self.clock.as_ref());
+        let mut batch = Batch::new();
         if was_withdrawn {
+            batch.delete(self.layout.withdrawn());
             self.note(Event::Withdrawn { withdrawn: false });
         }
-        let mut applying = self.applying();
-        if now.saturating_sub(applying.heard_written_ms) >= HEARD_INTERVAL_MS {
-            let mut batch = Batch::new();
-            batch.put(self.layout.heard(), now.to_be_bytes());
-            match self.store.write(batch, Durability::Process) {
-                Ok(()) => applying.heard_written_ms = now,
-                Err(error) => tracing::warn!(%error, "can't write down when the control plane was heard"),
-            }
+        let last = self.heard_written_ms.load(Ordering::Relaxed);
+        let served = self.current.load().as_ref().and_then(|snapshot| snapshot.revision);
+        if let Some(served) = served.filter(|_| was_withdrawn || now.saturating_sub(last) >= HEARD_INTERVAL_MS) {
+            batch.put(self.layout.heard(), [now.to_be_bytes().as_slice(), served.manifest.as_bytes()].concat());
+        }
+        if batch.is_empty() {
+            return;
+        }
+        match self.store.write(batch, Durability::Process) {
+            Ok(()) => self.heard_written_ms.store(now, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "can't write down that the control plane was heard"),
         }
     }
 
-    /// The control plane judged this edge's credential and refused it: nothing is allowed until [`heard`](Self::heard).
+    /// The control plane judged this edge's credential and refused it: nothing is allowed until [`heard`](Self::heard),
+    /// after a restart neither.
     pub fn withdraw(&self) {
-        if !self.live.is_withdrawn() {
-            self.live.withdraw();
-            self.note(Event::Withdrawn { withdrawn: true });
+        if self.live.is_withdrawn() {
+            return;
+        }
+        self.live.withdraw();
+        self.note(Event::Withdrawn { withdrawn: true });
+        let mut batch = Batch::new();
+        batch.put(self.layout.withdrawn(), []);
+        if let Err(error) = self.store.write(batch, Durability::Power) {
+            tracing::error!(%error, "can't write down the withdrawal; it holds until this process ends");
         }
     }
 
@@ -181,8 +192,8 @@ impl Engine {
     /// # Errors
     /// The store can't be read or written.
     pub fn fail_open_since(&self) -> Result<i64, Error> {
-        // Under the lock, so that two first calls agree.
-        let _applying = self.applying();
+        // Two first calls must agree. A lock of its own: a deciding thread waits here, and must not wait for a compilation.
+        let _first = self.fail_open.lock().unwrap_or_else(PoisonError::into_inner);
         let key = self.layout.fail_open();
         if let Some(since) = self.store.get(&key)?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes) {
             return Ok(since);
@@ -227,7 +238,7 @@ impl Engine {
         !self.opened.is_past() && self.recorder.flush(patience)
     }
 
-    pub(crate) fn applying(&self) -> MutexGuard<'_, Applying> {
+    pub(crate) fn applying(&self) -> MutexGuard<'_, RemoteData> {
         self.applying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -288,7 +299,9 @@ fn open_store(config: &mut EngineBuilder) -> Result<OpenedStore, Error> {
     if let Some(dir) = &config.state_dir {
         let (store, aside) = crate::store::RocksStore::open(dir)?;
         let aside = aside.map(|path| path.display().to_string());
-        return Ok((Arc::new(store), FloorFiles::open(dir)?, aside));
+        // The folder may have served another tenant or scope before; floors are no more shared than bundles are.
+        let whose = Digest::of_parts([config.tenant.as_bytes(), config.scope.as_bytes()]);
+        return Ok((Arc::new(store), FloorFiles::open(&dir.join("floors").join(whose.short()))?, aside));
     }
     Ok((Arc::new(MemoryStore::new()), FloorFiles::in_memory(), None))
 }

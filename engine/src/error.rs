@@ -114,6 +114,12 @@ impl Refusal {
         Self { stage, code: code.to_owned(), path: None, detail: detail.into() }
     }
 
+    /// Whether trying the same bundle again, with the same engine, would end the same way. A smoke vector that ran out of
+    /// time may only have met a busy machine.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self.stage, Stage::Parse | Stage::Compile | Stage::Smoke | Stage::Limit) && self.code != "out_of_time"
+    }
+
     pub(crate) fn in_file(mut self, path: &str) -> Self {
         self.path = Some(path.to_owned());
         self

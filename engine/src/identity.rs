@@ -34,14 +34,14 @@ impl Identity {
         self.tier
     }
 
-    /// When the credential ends, in milliseconds since the Unix epoch.
+    /// When the credential ends, the clocks' leeway included, in milliseconds since the Unix epoch.
     pub fn expires_at_ms(&self) -> i64 {
         self.expires_at_ms
     }
 
-    /// The claims that apply to the actor a request names: these, if it names nobody or this subject, and the credential
-    /// still holds; else none, and the actor is a hint with the lowest tier.
-    pub(crate) fn applies_to(&self, actor_id: &str, now_ms: i64) -> bool {
-        (actor_id.is_empty() || actor_id == self.subject) && now_ms < self.expires_at_ms
+    /// Whether these claims apply to the actor that a request names: it names nobody or this subject, in this tenant, and
+    /// the credential still holds. Else none apply, and the actor is a hint with the lowest tier.
+    pub(crate) fn applies_to(&self, tenant: &str, actor_id: &str, now_ms: i64) -> bool {
+        self.tenant == tenant && (actor_id.is_empty() || actor_id == self.subject) && now_ms < self.expires_at_ms
     }
 }

@@ -77,7 +77,7 @@ pub use self::error::{Error, Refusal, Stage};
 pub use self::eval::RemoteData;
 pub use self::identity::Identity;
 pub use self::keys::{KeyError, PublicKey, SigningKey};
-pub use self::request::{Actor, BadInput, Context, MAX_REQUEST_BYTES, Request};
+pub use self::request::{Actor, BadInput, Context, MAX_NAME_BYTES, MAX_REQUEST_BYTES, Request};
 pub use self::snapshot::Origin;
 pub use self::status::{Counts, State, Status};
 pub use self::trust::{Tier, UnknownTier};

@@ -17,17 +17,21 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// `heard_wall_ms` is what an earlier process left behind.
-    pub(crate) fn new(heard_wall_ms: Option<i64>, clock: &dyn Clock) -> Self {
-        let heard = heard_wall_ms.unwrap_or(NEVER);
-        // Of the time before this process only the wall clock can tell; a wall clock behind it counts as no time.
-        let passed = heard_wall_ms.map_or(0, |heard| u64::try_from(clock.wall_ms().saturating_sub(heard)).unwrap_or(0));
+    pub(crate) fn new(withdrawn: bool) -> Self {
         Self {
-            heard_wall_ms: AtomicI64::new(heard),
-            heard_boot_ms: AtomicU64::new(clock.boot_ms().saturating_sub(passed)),
+            heard_wall_ms: AtomicI64::new(NEVER),
+            heard_boot_ms: AtomicU64::new(0),
             heard_here: AtomicBool::new(false),
-            withdrawn: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(withdrawn),
         }
+    }
+
+    /// An earlier process heard the control plane confirm what is served, at this wall-clock time.
+    pub(crate) fn was_heard_before(&self, heard_wall_ms: i64, clock: &dyn Clock) {
+        // Of the time before this process only the wall clock can tell; a wall clock behind it counts as no time.
+        let passed = u64::try_from(clock.wall_ms().saturating_sub(heard_wall_ms)).unwrap_or(0);
+        self.heard_boot_ms.store(clock.boot_ms().saturating_sub(passed), Ordering::Relaxed);
+        self.heard_wall_ms.store(heard_wall_ms, Ordering::Relaxed);
     }
 
     /// The control plane confirmed what is served. Returns the moment, for keeping.
@@ -73,7 +77,7 @@ mod tests {
     #[test]
     fn age_is_the_larger_of_two_clocks() {
         let clock = ManualClock::at(1_000_000);
-        let live = Live::new(None, &clock);
+        let live = Live::new(false);
         assert_eq!(live.age_ms(&clock), None);
         live.hear(&clock);
         clock.advance_ms(500);
@@ -86,7 +90,8 @@ mod tests {
     #[test]
     fn age_goes_on_across_a_restart() {
         let clock = ManualClock::at(1_000_000);
-        let live = Live::new(Some(1_000_000 - 7_000), &clock);
+        let live = Live::new(false);
+        live.was_heard_before(1_000_000 - 7_000, &clock);
         assert_eq!(live.age_ms(&clock), Some(7_000));
         clock.advance_ms(1_000);
         clock.step_wall_ms(-900_000);

@@ -12,6 +12,12 @@ use crate::identity::Identity;
 /// The largest request read, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
+/// The longest name or id in a request, in bytes: each is recorded, and a record must stay small.
+pub const MAX_NAME_BYTES: usize = 4 * 1024;
+
+/// The most labels of an actor.
+const MAX_TAGS: usize = 64;
+
 /// One question to the PDP.
 ///
 /// As JSON it is the contract's `PolicyRequest` (snake or camel case, not both for one field); an unknown field is
@@ -97,7 +103,44 @@ impl Request {
             return Err(BadInput(format!("request of {} bytes; the limit is {MAX_REQUEST_BYTES}", json.len())));
         }
         let text: &RawValue = serde_json::from_slice(json).map_err(|e| BadInput(format!("request: {e}")))?;
-        object(text).map_err(|e| BadInput(format!("request: {e}")))
+        let request: Self = object(text).map_err(|e| BadInput(format!("request: {e}")))?;
+        request.check()?;
+        Ok(request)
+    }
+
+    /// Whether its names are short enough to be recorded.
+    pub(crate) fn check(&self) -> Result<(), BadInput> {
+        let actor = &self.actor;
+        let names = [
+            ("tenant_id", &self.tenant_id),
+            ("request_id", &self.request_id),
+            ("actor.id", &actor.id),
+            ("actor.spiffe_id", &actor.spiffe_id),
+            ("actor.name", &actor.name),
+            ("actor.trust_tier", &actor.trust_tier),
+            ("actor.org_id", &actor.org_id),
+            ("action", &self.action),
+            ("resource", &self.resource),
+            ("trace_id", &self.trace_id),
+            ("timestamp", &self.timestamp),
+            ("delegation", &self.delegation),
+            ("approval_id", &self.approval_id),
+            ("context_hash", &self.context_hash),
+            ("stage", &self.stage),
+            ("mcp_tool", &self.mcp_tool),
+            ("idempotency_key", &self.idempotency_key),
+            ("entrypoint", &self.entrypoint),
+        ];
+        let tags = actor.tags.iter().map(|tag| ("actor.tags", tag));
+        if let Some((name, _)) = names.into_iter().chain(tags).find(|(_, text)| text.len() > MAX_NAME_BYTES) {
+            return Err(BadInput(format!(
+                "`{name}` is longer than {MAX_NAME_BYTES} bytes; arguments go into the context"
+            )));
+        }
+        if actor.tags.len() > MAX_TAGS {
+            return Err(BadInput(format!("more than {MAX_TAGS} tags")));
+        }
+        Ok(())
     }
 
     /// What is acted upon.
@@ -121,6 +164,11 @@ impl Request {
     pub fn entrypoint(mut self, path: impl Into<String>) -> Self {
         self.entrypoint = path.into();
         self
+    }
+
+    /// The verified identity bound to it, if any.
+    pub fn bound_identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
     }
 
     /// Binds the verified identity of whoever asks.
@@ -250,6 +298,16 @@ mod tests {
         {
             assert!(Request::from_json(json.as_bytes()).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn names_are_short() {
+        let long = "x".repeat(MAX_NAME_BYTES + 1);
+        for json in [format!(r#"{{"action":"{long}"}}"#), format!(r#"{{"action":"y","actor":{{"tags":["{long}"]}}}}"#)]
+        {
+            assert!(Request::from_json(json.as_bytes()).unwrap_err().to_string().contains("longer than"), "{json:.80}");
+        }
+        assert!(Request::new("a", "b").resource(long).check().is_err());
     }
 
     #[test]

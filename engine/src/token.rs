@@ -175,7 +175,7 @@ impl KeySet {
             tags: claims.tags,
             spiffe_id: claims.spiffe_id,
             claims_json: text.into(),
-            expires_at_ms: claims.exp.saturating_mul(1000),
+            expires_at_ms: claims.exp.saturating_add(LEEWAY_S).saturating_mul(1000),
         })
     }
 }
@@ -253,7 +253,7 @@ mod tests {
         let keys = KeySet::new(vec![key.public().unwrap()]);
         let identity = keys.verify(&claims().sign(&key).unwrap(), NOW_MS).unwrap();
         assert_eq!((identity.tenant(), identity.subject(), identity.tier()), ("acme", "agent-7", Tier::Trusted));
-        assert_eq!(identity.expires_at_ms(), NOW_MS + 3_600_000);
+        assert_eq!(identity.expires_at_ms(), NOW_MS + 3_600_000 + LEEWAY_S * 1000);
     }
 
     #[test]

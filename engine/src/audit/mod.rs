@@ -14,6 +14,7 @@ mod record;
 mod recorder;
 
 pub use self::journal::{AuditBatch, ChainId, Journal, Progress};
+pub(crate) use self::record::Asked;
 pub use self::record::{Event, Record};
 pub use self::recorder::JournalLimit;
 pub(crate) use self::recorder::{NotRecorded, Recorder, Recording};

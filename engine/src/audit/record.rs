@@ -9,6 +9,7 @@ use crate::bundle::Revision;
 use crate::decision::{Decision, Effect, ReasonCode, Source};
 use crate::digest::Digest;
 use crate::error::Stage;
+use crate::identity::Identity;
 use crate::request::Request;
 
 /// One audited event.
@@ -75,6 +76,9 @@ pub struct DecisionRecord {
     /// In mode `audit`, what would have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_be_effect: Option<Effect>,
+    /// Whose credential the question came with; not always who wants to act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// Why, as codes; the texts may quote the input.
     pub reasons: Vec<ReasonCode>,
     /// The policy's name for the rule that decided.
@@ -101,8 +105,20 @@ pub struct DecisionRecord {
     pub plain: BTreeMap<String, serde_json::Value>,
 }
 
+/// What a record says beyond the decision and its request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The credential that the question came with.
+    pub(crate) identity: Option<Arc<Identity>>,
+    /// The fields that the manifest lists as plain.
+    pub(crate) plain: Arc<[String]>,
+}
+
+/// The longest text of a name in a record, in bytes. Requests with longer ones are denied; their records stay small too.
+const MAX_TEXT: usize = 1024;
+
 impl DecisionRecord {
-    pub(crate) fn new(decision: &Decision, request: &Request, plain: &Arc<[String]>) -> Self {
+    pub(crate) fn new(decision: &Decision, request: &Request, asked: &Asked) -> Self {
         let document = serde_json::to_value(request).unwrap_or_default();
         let bytes = serde_json::to_vec(request).unwrap_or_default();
         let entrypoint = &request.entrypoint;
@@ -111,20 +127,39 @@ impl DecisionRecord {
             entrypoint: if entrypoint.is_empty() { crate::bundle::DEFAULT_ENTRYPOINT } else { entrypoint }.to_owned(),
             effect: decision.verdict.effect,
             would_be_effect: decision.would_be_effect,
+            asked_by: asked.identity.as_ref().map(|identity| clipped(identity.subject())),
             reasons: decision.verdict.reasons.iter().map(|reason| reason.code).collect(),
-            rule: decision.verdict.rule.clone(),
+            rule: decision.verdict.rule.as_deref().map(clipped),
             source: decision.source,
             certain: decision.certain,
             revision: decision.revision,
             latency_ns: decision.latency_ns,
-            request_id: request.request_id.clone(),
-            trace_id: request.trace_id.clone(),
+            request_id: clipped(&request.request_id),
+            trace_id: clipped(&request.trace_id),
             request_digest: Digest::of(&bytes),
-            plain: plain
+            plain: asked
+                .plain
                 .iter()
-                .filter_map(|pointer| Some((pointer.clone(), document.pointer(pointer)?.clone())))
+                .filter_map(|pointer| Some((pointer.clone(), small(document.pointer(pointer)?))))
                 .collect(),
         }
+    }
+}
+
+fn clipped(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// A plain field as it is recorded: as it was, unless it is large.
+fn small(value: &serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::String(text) => clipped(text).into(),
+        other if other.to_string().len() > MAX_TEXT => "(large)".into(),
+        other => other.clone(),
     }
 }
 
@@ -158,7 +193,7 @@ mod tests {
             .context(r#"{"password":"hunter2","size":3}"#)
             .unwrap();
         let plain: Arc<[String]> = ["/action", "/context/size", "/context/absent"].map(str::to_owned).into();
-        let record = DecisionRecord::new(&decision(), &request, &plain);
+        let record = DecisionRecord::new(&decision(), &request, &Asked { plain, identity: None });
         let text = serde_json::to_string(&record).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert_eq!(record.plain.get("/action").unwrap(), "files.read");
@@ -167,9 +202,20 @@ mod tests {
     }
 
     #[test]
+    fn records_stay_small() {
+        let long = "ü".repeat(300_000);
+        let mut request = Request::new(long.as_str(), long.as_str());
+        request.request_id.clone_from(&long);
+        request.trace_id.clone_from(&long);
+        let plain: Arc<[String]> = ["/action", "/actor", "/actor/id"].map(str::to_owned).into();
+        let record = DecisionRecord::new(&decision(), &request, &Asked { plain, identity: None });
+        assert!(serde_json::to_vec(&record).unwrap().len() < 8 * 1024);
+    }
+
+    #[test]
     fn round_trip() {
         let request = Request::new("a", "b");
-        let event = Event::Decision(Box::new(DecisionRecord::new(&decision(), &request, &[].into())));
+        let event = Event::Decision(Box::new(DecisionRecord::new(&decision(), &request, &Asked::default())));
         let record = Record { v: 1, seq: 3, at_ms: 4, tenant: "acme".into(), event };
         let text = serde_json::to_string(&record).unwrap();
         assert!(text.contains(r#""kind":"decision""#), "{text}");

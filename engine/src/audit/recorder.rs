@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 
 use super::{Event, Journal, Record};
-use crate::audit::record::DecisionRecord;
+use crate::audit::record::{Asked, DecisionRecord};
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::os::ForkMark;
@@ -18,7 +18,7 @@ use crate::store::Durability;
 /// Records waiting for the writer.
 const QUEUE: usize = 16 * 1024;
 
-/// The largest context that waits in the queue, in bytes; with [`QUEUE`] it bounds the queue's memory to some 64 MiB.
+/// The largest context that waits in the queue, in bytes; names are bounded where requests are read.
 const MAX_QUEUED_CONTEXT: usize = 4 * 1024;
 
 /// Records in one write.
@@ -51,15 +51,16 @@ pub(crate) struct Recorder {
 /// What is recorded: a decision with what it was about, or an event as it will be written.
 pub(crate) enum Recording {
     /// Masked by the writer, so that deciding threads don't pay for it.
-    Decision { decision: Box<Decision>, request: Box<Request>, plain: Arc<[String]> },
+    Decision { decision: Box<Decision>, request: Box<Request>, asked: Asked },
     /// Masked already.
     Event { event: Event, at_ms: i64 },
 }
 
 enum Message {
     Record(Recording),
-    /// Written and synced before the answer is sent.
-    Durable(Recording, Sender<bool>),
+    /// Written and synced before the answer is sent. Whoever sets the mark first, writer or asker, decides whether it is
+    /// written: what was answered as a deny must not be recorded as something else.
+    Durable(Recording, Arc<AtomicBool>, Sender<bool>),
     /// Answered once everything before it is written.
     Flush(Sender<()>),
     Stop,
@@ -73,12 +74,12 @@ pub(crate) struct NotRecorded;
 
 impl Recording {
     /// Of a decision. A large request is masked at once: the queue holds many, and must not hold them all.
-    pub(crate) fn decision(decision: &Decision, request: &Request, plain: Arc<[String]>) -> Self {
+    pub(crate) fn decision(decision: &Decision, request: &Request, asked: Asked) -> Self {
         if request.context.as_json().len() > MAX_QUEUED_CONTEXT {
-            let record = DecisionRecord::new(decision, request, &plain);
+            let record = DecisionRecord::new(decision, request, &asked);
             return Self::Event { event: Event::Decision(Box::new(record)), at_ms: decision.at_ms };
         }
-        Self::Decision { decision: Box::new(decision.clone()), request: Box::new(request.clone()), plain }
+        Self::Decision { decision: Box::new(decision.clone()), request: Box::new(request.clone()), asked }
     }
 
     fn at_ms(&self) -> i64 {
@@ -89,8 +90,8 @@ impl Recording {
     }
 
     /// Of a decision that failed open.
-    pub(crate) fn fail_open(decision: &Decision, request: &Request, plain: &Arc<[String]>) -> Self {
-        let record = DecisionRecord::new(decision, request, plain);
+    pub(crate) fn fail_open(decision: &Decision, request: &Request, asked: &Asked) -> Self {
+        let record = DecisionRecord::new(decision, request, asked);
         Self::Event { event: Event::FailOpen(Box::new(record)), at_ms: decision.at_ms }
     }
 }
@@ -126,9 +127,14 @@ impl Recorder {
     /// Writes a record and returns when a power cut can't lose it any more.
     pub(crate) fn record_durably(&self, recording: Recording, patience: Duration) -> Result<(), NotRecorded> {
         let (done, wait) = bounded(1);
-        let message = Message::Durable(recording, done);
+        let taken = Arc::new(AtomicBool::new(false));
+        let message = Message::Durable(recording, Arc::clone(&taken), done);
         self.queue.send_timeout(message, patience).map_err(|_| NotRecorded)?;
-        if wait.recv_timeout(patience) == Ok(true) { Ok(()) } else { Err(NotRecorded) }
+        let written = match wait.recv_timeout(patience) {
+            Err(_) if taken.swap(true, Ordering::AcqRel) => wait.recv(),
+            other => other.map_err(|_| crossbeam_channel::RecvError),
+        };
+        if written == Ok(true) { Ok(()) } else { Err(NotRecorded) }
     }
 
     /// Waits until what was recorded before is written; `false` when `patience` ran out.
@@ -175,7 +181,8 @@ impl Writer {
         while !stop {
             match messages.recv_timeout(Duration::from_secs(1)) {
                 Ok(message) => stop = self.take(message, &mut waiting),
-                Err(RecvTimeoutError::Timeout) => continue,
+                // A full queue has no room for the message that says so.
+                Err(RecvTimeoutError::Timeout) => stop = self.stopping.load(Ordering::Relaxed),
                 Err(RecvTimeoutError::Disconnected) => stop = true,
             }
             while !stop && waiting.len() < WRITE_BATCH {
@@ -192,10 +199,11 @@ impl Writer {
     fn take(&self, message: Message, waiting: &mut Vec<Recording>) -> bool {
         match message {
             Message::Record(recording) => waiting.push(recording),
-            Message::Durable(recording, done) => {
+            Message::Durable(recording, taken, done) => {
                 self.write(waiting, Durability::Process);
-                let written = self.append(&[recording], Durability::Power);
-                let _ = done.send(written);
+                if !taken.swap(true, Ordering::AcqRel) {
+                    let _ = done.send(self.append(&[recording], Durability::Power));
+                }
             }
             Message::Flush(done) => {
                 self.write(waiting, Durability::Process);
@@ -275,8 +283,8 @@ impl Writer {
 
     fn render(&self, recording: &Recording, seq: u64) -> Vec<u8> {
         let (event, at_ms) = match recording {
-            Recording::Decision { decision, request, plain } => {
-                (Event::Decision(Box::new(DecisionRecord::new(decision, request, plain))), decision.at_ms)
+            Recording::Decision { decision, request, asked } => {
+                (Event::Decision(Box::new(DecisionRecord::new(decision, request, asked))), decision.at_ms)
             }
             Recording::Event { event, at_ms } => (event.clone(), *at_ms),
         };

@@ -16,8 +16,13 @@ use super::{Program, RemoteData, read_strict};
 use crate::bundle::{Bundle, RegoVersion, Settings};
 use crate::error::{Refusal, Stage};
 
-/// How long one evaluation may take. Beyond a deferral's whole budget it is of no use to anybody.
-const EVALUATION_BUDGET: Duration = Duration::from_millis(50);
+/// How long one evaluation may take. With its second chance that is less than twice a deferral's whole budget; beyond it
+/// an answer is of no use to anybody.
+const EVALUATION_BUDGET: Duration = Duration::from_millis(40);
+
+/// How long the evaluation of a smoke vector may take: nobody waits, and a busy machine must not refuse a good bundle.
+pub(super) const PATIENT_BUDGET: ExecutionTimerConfig =
+    ExecutionTimerConfig { limit: Duration::from_secs(1), check_interval: BUDGET_CHECK_INTERVAL };
 
 /// Work units between looks at the clock; a look costs about as much as a hundred.
 const BUDGET_CHECK_INTERVAL: NonZeroU32 = NonZeroU32::new(128).unwrap();
@@ -121,7 +126,7 @@ fn read_policy(
     }
     let rewrites = check_remote(&facts, &settings.remote_roots).map_err(|refusal| refusal.in_file(path))?;
     let text = match remote_data {
-        RemoteData::Unheld => rewritten(text, rewrites),
+        RemoteData::Unheld => rewritten(text, rewrites).map_err(|refusal| refusal.in_file(path))?,
         RemoteData::Held(_) => text.to_owned(),
     };
     Ok((text, facts))
@@ -247,7 +252,7 @@ mod tests {
         let roots = ["data.live.approvals".to_owned()];
         let rewrites = check_remote(&Facts::of(&module), &roots).unwrap();
         assert_eq!(
-            rewritten(text, rewrites),
+            rewritten(text, rewrites).unwrap(),
             "package meshguard\ndecision if __meshguard.unheld(\"data.live.approvals\")[input.id].ok\nother := __meshguard.unheld(\"data.live.approvals\")\n"
         );
     }

@@ -23,6 +23,7 @@ const EXACT_DIGITS: usize = 15;
 ///
 /// A field that the caller left empty is absent, so that a policy's `input.approval` is undefined and not `""`.
 pub(crate) fn document(request: &Request, tenant: &str, identity: Option<&Identity>) -> Result<Value, BadInput> {
+    request.check()?;
     let mut input = Fields::new();
     input.text("tenant_id", tenant);
     input.set("actor", actor(request, identity)?);
@@ -54,12 +55,11 @@ fn actor(request: &Request, identity: Option<&Identity>) -> Result<Value, BadInp
             actor.set("claims", read_strict(&identity.claims_json).map_err(|e| BadInput(format!("claims: {}", e.0)))?);
         }
         None => {
+            // Hints of labels or a SPIFFE id are left out: in a policy they would look like verified ones.
             actor.text("id", &request.actor.id);
-            actor.text("spiffe_id", &request.actor.spiffe_id);
             actor.text("tier", crate::trust::Tier::Unverified.as_str());
             actor.set("score", Value::from(0_u64));
-            actor
-                .set("tags", request.actor.tags.iter().map(|tag| Value::from(tag.as_str())).collect::<Vec<_>>().into());
+            actor.set("tags", Value::new_array());
         }
     }
     Ok(actor.into())
@@ -309,6 +309,8 @@ mod tests {
         let mut request = Request::new("agent-8", "shell.exec");
         request.actor.trust_tier = "privileged".into();
         request.actor.trust_score = Some(1.0);
+        request.actor.tags = vec!["deployer".into()];
+        request.actor.spiffe_id = "spiffe://acme/root".into();
         let input = text(&document(&request, "acme", None).unwrap());
         assert_eq!(input["actor"], serde_json::json!({"id": "agent-8", "tier": "unverified", "score": 0, "tags": []}));
     }

@@ -89,25 +89,50 @@ impl Program {
 
     /// Evaluates an entrypoint for a decision: errors are raised unless the entrypoint says otherwise.
     pub(crate) fn decide(&self, entrypoint: &str, errors: BuiltinErrors, input: Value) -> Evaluated {
-        match errors {
-            BuiltinErrors::Deny => run(&self.strict, entrypoint, input),
-            BuiltinErrors::Opa => run(&self.lenient, entrypoint, input),
+        // Time is the wall's: a thread that was kept waiting gets a second chance, and a policy that is too slow doesn't
+        // get a third.
+        match self.evaluate(entrypoint, errors, input.clone()) {
+            Evaluated::Budget => self.evaluate(entrypoint, errors, input),
+            other => other,
         }
     }
 
     /// Evaluates any rule by path, for its value.
-    pub(crate) fn evaluate(&self, path: &str, strict: bool, input: Value) -> Evaluated {
-        run(if strict { &self.strict } else { &self.lenient }, path, input)
+    pub(crate) fn evaluate(&self, path: &str, errors: BuiltinErrors, input: Value) -> Evaluated {
+        let pool = self.pool(errors);
+        let mut engine = pool.take();
+        match run(&mut engine, path, input) {
+            evaluated @ (Evaluated::Value(_) | Evaluated::Undefined) => {
+                pool.give_back(engine);
+                evaluated
+            }
+            // What panicked is in an unknown state: it isn't dropped where a second panic would abort.
+            Evaluated::Panic => {
+                std::mem::forget(engine);
+                Evaluated::Panic
+            }
+            // An interpreter that failed keeps half-popped contexts (regorus 0.14.1, interpreter.rs): it isn't used again.
+            failed => failed,
+        }
+    }
+
+    /// Evaluates an entrypoint as for a decision, with more time.
+    fn evaluate_patiently(&self, entrypoint: &str, errors: BuiltinErrors, input: Value) -> Evaluated {
+        run(&mut self.pool(errors).patient(compile::PATIENT_BUDGET), entrypoint, input)
+    }
+
+    fn pool(&self, errors: BuiltinErrors) -> &Pool {
+        match errors {
+            BuiltinErrors::Deny => &self.strict,
+            BuiltinErrors::Opa => &self.lenient,
+        }
     }
 }
 
-fn run(pool: &Pool, path: &str, input: Value) -> Evaluated {
+fn run(engine: &mut regorus::Engine, path: &str, input: Value) -> Evaluated {
     remote::forget();
-    let mut engine = pool.take();
     engine.set_input(input);
     let Ok(result) = catch_unwind(AssertUnwindSafe(|| engine.eval_rule(path.to_owned()))) else {
-        // What panicked is in an unknown state: it isn't given back, and isn't dropped where a second panic would abort.
-        std::mem::forget(engine);
         return Evaluated::Panic;
     };
     // Whatever was made of it: a value that rests on unheld data isn't known.
@@ -115,20 +140,14 @@ fn run(pool: &Pool, path: &str, input: Value) -> Evaluated {
         return Evaluated::Unknown { root };
     }
     match result {
-        Ok(value) => {
-            pool.give_back(engine);
-            if value == Value::Undefined { Evaluated::Undefined } else { Evaluated::Value(value) }
-        }
-        // An interpreter that failed keeps half-popped contexts (regorus 0.14.1, interpreter.rs): it isn't used again.
+        Ok(Value::Undefined) => Evaluated::Undefined,
+        Ok(value) => Evaluated::Value(value),
         Err(error) => match error.downcast_ref::<LimitError>() {
             Some(LimitError::TimeLimitExceeded { .. } | LimitError::MemoryLimitExceeded { .. }) => Evaluated::Budget,
             _ => {
                 let text = format!("{error:#}");
-                if ["multiple outputs", "rule conflicts with"].iter().any(|conflict| text.contains(conflict)) {
-                    Evaluated::Conflict(text)
-                } else {
-                    Evaluated::Error(text)
-                }
+                let conflict = ["multiple outputs", "rule conflicts with"].iter().any(|sign| text.contains(sign));
+                if conflict { Evaluated::Conflict(text) } else { Evaluated::Error(text) }
             }
         },
     }

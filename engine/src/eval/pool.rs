@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 use regorus::Engine;
+use regorus::utils::limits::ExecutionTimerConfig;
 
 /// How many idle interpreters are kept: enough for the threads that decide at once, few enough to forget about.
 const SPARES: usize = 64;
@@ -25,6 +26,13 @@ impl Pool {
     pub(super) fn take(&self) -> Engine {
         // The lock is only reached by a thread's first decision and after a failed one; a copy shares all that is large.
         self.spares.pop().unwrap_or_else(|| self.prepared.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// One with more time, for what isn't a decision. Not to be given back.
+    pub(super) fn patient(&self, budget: ExecutionTimerConfig) -> Engine {
+        let mut engine = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        engine.set_execution_timer_config(budget);
+        engine
     }
 
     pub(super) fn give_back(&self, engine: Engine) {

@@ -117,12 +117,14 @@ fn meets<'a>(reference: &'a Reference, root: &[&str]) -> Option<Meets<'a>> {
 }
 
 /// Replaces spans by calls of the stand-in; lines stay where they are, so messages still point at the source.
-pub(super) fn rewritten(text: &str, rewrites: Vec<(std::ops::Range<usize>, &str)>) -> String {
+pub(super) fn rewritten(text: &str, rewrites: Vec<(std::ops::Range<usize>, &str)>) -> Result<String, Refusal> {
     let mut result = text.to_owned();
     for (range, root) in rewrites.into_iter().rev() {
-        if result.get(range.clone()).is_some() {
-            result.replace_range(range, &format!("{UNHELD}(\"{root}\")"));
+        if !result.get(range.clone()).is_some_and(|reference| reference.starts_with("data")) {
+            let detail = format!("a reference to `{root}` can't be found in the text; write it on one line");
+            return Err(Refusal::new(Stage::Compile, "remote_root", detail));
         }
+        result.replace_range(range, &format!("{UNHELD}(\"{root}\")"));
     }
-    result
+    Ok(result)
 }

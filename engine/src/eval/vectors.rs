@@ -1,15 +1,21 @@
 //! Smoke vectors: examples that a bundle carries, and must answer as they say before it may serve.
 
+use std::time::{Duration, Instant};
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Evaluated, Program, RemoteData, read_strict, verdict};
-use crate::bundle::{BuiltinErrors, Bundle, DEFAULT_ENTRYPOINT};
+use crate::bundle::{Bundle, DEFAULT_ENTRYPOINT};
 use crate::decision::Effect;
 use crate::error::{Refusal, Stage};
 
 /// The file that holds them.
 const FILE: &str = "vectors.json";
+
+/// Smoke vectors are examples, not a test suite: each edge runs them before it serves a bundle.
+const MAX_VECTORS: usize = 1000;
+const ALL_VECTORS: Duration = Duration::from_secs(10);
 
 /// One example: this whole input document has this effect.
 #[derive(Deserialize)]
@@ -27,32 +33,47 @@ fn default_entrypoint() -> String {
 }
 
 impl Program {
-    /// Runs the bundle's own examples. One that needs data which isn't held here is left to whoever holds it.
+    /// Runs the bundle's own examples, each as its entrypoint would be asked. One that needs data which isn't held here is
+    /// left to whoever holds it.
     pub(super) fn run_vectors(&self, bundle: &Bundle, remote_data: &RemoteData) -> Result<(), Refusal> {
-        let Some(bytes) = bundle.files.get(FILE) else {
-            return Ok(());
-        };
-        let refuse = |detail: String| Err(Refusal::new(Stage::Smoke, "vector", detail).in_file(FILE));
-        let vectors: Vec<SmokeVector> = match serde_json::from_slice(bytes) {
-            Ok(vectors) => vectors,
-            Err(error) => return refuse(error.to_string()),
-        };
+        let Some(bytes) = bundle.files.get(FILE) else { return Ok(()) };
+        let vectors: Vec<SmokeVector> = serde_json::from_slice(bytes).map_err(|e| refusal("vector", e.to_string()))?;
+        if vectors.len() > MAX_VECTORS {
+            return Err(refusal("vector", format!("{} vectors; the limit is {MAX_VECTORS}", vectors.len())));
+        }
+        let started = Instant::now();
         for vector in vectors {
-            let input = match read_strict(vector.input.get()) {
-                Ok(input) => input,
-                Err(error) => return refuse(format!("`{}`: {error}", vector.name)),
-            };
-            let evaluated = self.decide(&vector.entrypoint, BuiltinErrors::Deny, input);
-            if matches!((&evaluated, remote_data), (Evaluated::Unknown { .. }, RemoteData::Unheld)) {
-                continue;
+            if started.elapsed() > ALL_VECTORS {
+                return Err(refusal("out_of_time", format!("all together took longer than {ALL_VECTORS:?}")));
             }
-            let got = verdict(evaluated);
-            if got.effect != vector.effect {
-                let why = got.reasons.first().map(ToString::to_string).unwrap_or_default();
-                let detail = format!("`{}` is {}, not {} ({why})", vector.name, got.effect, vector.effect);
-                return refuse(detail);
-            }
+            self.run_vector(&vector, remote_data)
+                .map_err(|(code, why)| refusal(code, format!("`{}`: {why}", vector.name)))?;
         }
         Ok(())
     }
+
+    fn run_vector(&self, vector: &SmokeVector, remote_data: &RemoteData) -> Result<(), (&'static str, String)> {
+        let Some(entrypoint) = self.settings.entrypoints.get(&vector.entrypoint) else {
+            return Err(("vector", format!("`{}` is no entrypoint of the bundle", vector.entrypoint)));
+        };
+        let input = read_strict(vector.input.get()).map_err(|e| ("vector", e.to_string()))?;
+        let evaluated = self.evaluate_patiently(&vector.entrypoint, entrypoint.builtin_errors, input);
+        match (&evaluated, remote_data) {
+            (Evaluated::Unknown { .. }, RemoteData::Unheld) => return Ok(()),
+            (Evaluated::Budget, _) => return Err(("out_of_time", "took longer than a second".into())),
+            _ => {}
+        }
+        // A deny that rests on an error isn't the deny that the author meant.
+        let answered = matches!(evaluated, Evaluated::Value(_) | Evaluated::Undefined);
+        let got = verdict(evaluated);
+        if !answered || got.effect != vector.effect {
+            let why = got.reasons.first().map(ToString::to_string).unwrap_or_default();
+            return Err(("vector", format!("is {}, not {} ({why})", got.effect, vector.effect)));
+        }
+        Ok(())
+    }
+}
+
+fn refusal(code: &str, detail: String) -> Refusal {
+    Refusal::new(Stage::Smoke, code, detail).in_file(FILE)
 }

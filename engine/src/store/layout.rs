@@ -6,7 +6,8 @@
 //! | `floor` | the floor, as JSON |
 //! | `blob/<digest>` | a file's bytes |
 //! | `quarantine/<digest of manifest>` | why it isn't tried again, or how often compiling it ended the process |
-//! | `heard` | wall clock of the control plane's last word, milliseconds, big-endian |
+//! | `heard` | wall clock of the control plane's last word, milliseconds, big-endian, and the manifest's digest it was about |
+//! | `withdrawn` | there while the control plane has withdrawn this edge's authorisation |
 //! | `fail_open` | since when fail-open is in use, milliseconds, big-endian |
 //! | `audit/chain/<ordinal>` | a chain of records: its id and how far it was acknowledged, as JSON |
 //! | `audit/record/<ordinal><seq>` | one record; ordinal and sequence are 8 bytes, big-endian |
@@ -40,6 +41,10 @@ impl Layout {
 
     pub(crate) fn heard(&self) -> Vec<u8> {
         self.key("heard")
+    }
+
+    pub(crate) fn withdrawn(&self) -> Vec<u8> {
+        self.key("withdrawn")
     }
 
     pub(crate) fn fail_open(&self) -> Vec<u8> {
