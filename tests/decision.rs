@@ -334,7 +334,7 @@ fn what_the_remote_pdp_says_is_recorded_as_the_decision() {
 }
 
 #[test]
-fn fail_open_may_apply_to_stale_and_remote_data_only() {
+fn fail_open_may_apply_to_a_stale_allow_only() {
     let open = |policy: Bundle| {
         let engine = Scene::new().serving(policy);
         engine.outcome(&Request::new("a", "files.read")).may_fail_open()
@@ -342,7 +342,9 @@ fn fail_open_may_apply_to_stale_and_remote_data_only() {
     let stale = entrypoint(bundle("decision := true"), |entrypoint| entrypoint.max_staleness_ms = Some(1));
     assert!(open(stale));
     let remote = with(bundle("decision if data.approvals.x"), |s| s.remote_roots.push("data.approvals".into()));
-    assert!(open(remote));
+    assert!(!open(remote));
+    let stale_deny = entrypoint(bundle("decision := false"), |entrypoint| entrypoint.max_staleness_ms = Some(1));
+    assert!(!open(stale_deny));
     let always = entrypoint(bundle("decision := true"), |entrypoint| entrypoint.defer = Defer::Always);
     assert!(!open(always));
     assert!(!open(bundle("decision := false")));

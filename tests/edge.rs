@@ -179,20 +179,27 @@ fn a_bundle_of_an_untrusted_publisher_is_nacked_and_what_serves_goes_on() {
 #[test]
 fn fail_open_covers_an_outage_and_nothing_else() {
     let mut world = World::new();
-    world.publish(payments(true), 1);
+    // Reading is allowed with a word from the control plane that is no older than a millisecond: at once, or never.
+    let policy = with(payments(true), |settings| {
+        settings.entrypoints.get_mut("data.meshguard.decision").unwrap().max_staleness_ms = Some(1);
+    });
+    world.publish(policy, 1);
     let edge = Edge::open(world.edge_config().failure_mode(FailureMode::Open)).unwrap();
     assert!(edge.wait_until_live(PATIENCE) && edge.wait_for_revision(at(1), PATIENCE));
     // The control plane is there, and says no: that binds.
     assert_eq!(edge.decide(&payment("a1")).effect(), Effect::Deny);
     world.stop_server();
-    let opened = edge.decide(&payment("a1"));
-    assert!(opened.is_allowed() && opened.has_reason(ReasonCode::FailOpen), "{opened:?}");
+    eventually("a stale allow stands in for the control plane", || ask(&edge).has_reason(ReasonCode::FailOpen));
+    let opened = ask(&edge);
+    assert!(opened.is_allowed() && opened.has_reason(ReasonCode::Stale), "{opened:?}");
     assert_eq!(opened.source, Source::FailureMode);
     let tail = edge.engine().journal().tail(1).unwrap();
     let record: Value = serde_json::from_slice(&tail[0]).unwrap();
     assert_eq!(record["kind"], "fail_open");
-    // A certain deny stays one.
-    assert_eq!(edge.decide(&Request::new("agent-7", "shell.exec")).effect(), Effect::Deny);
+    // What only the control plane knows, what the policy denies and what can't be read stay denied.
+    for denied in [edge.decide(&payment("a1")), edge.decide(&Request::new("agent-7", "shell.exec"))] {
+        assert_eq!(denied.effect(), Effect::Deny, "{denied:?}");
+    }
     assert!(!edge.decide_json(b"{}rubbish").is_allowed());
 }
 

@@ -89,20 +89,20 @@ impl Outcome {
         self
     }
 
-    /// Whether fail-open may apply at all: a verified bundle is in hand, and age or remote data is all that is missing.
+    /// Whether fail-open may apply at all: a verified bundle is in hand, it allows, and age is all that is missing.
+    ///
+    /// Not where remote data is missing: as long as an evaluation only tells *that* it read what isn't held, the answer
+    /// may be a deny whatever that data is, and fail-open never goes over a deny.
     #[must_use]
     pub fn may_fail_open(&self) -> bool {
-        let only = |reason: &Reason| matches!(reason.code, ReasonCode::Stale | ReasonCode::RemoteData);
-        !self.certain && self.revision.is_some() && self.verdict.reasons.iter().all(only)
+        !self.certain && self.revision.is_some() && self.stale_allow.is_some()
     }
 
-    /// Fail-open applies: what the stale policy allowed, or a bare allow where data is missing. Its record is durable
-    /// before the decision is returned.
+    /// Fail-open applies: what the stale policy allowed, with its obligations; a deny as before where it may not apply.
+    /// Its record is durable before the decision is returned.
     pub fn failed_open(mut self, reason: Reason) -> Self {
-        let mut allow = self.stale_allow.take().unwrap_or_else(|| Verdict {
-            reasons: self.verdict.reasons.clone(),
-            ..Verdict::new(Effect::Allow, ReasonCode::FailOpen)
-        });
+        let Some(mut allow) = self.stale_allow.take() else { return self.unanswered(reason) };
+        allow.reasons.push(ReasonCode::Stale.into());
         allow.reasons.push(reason);
         allow.reasons.push(ReasonCode::FailOpen.into());
         self.verdict = allow;

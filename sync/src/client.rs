@@ -132,6 +132,12 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// The certificates that this system trusts, in PEM; none if they aren't at a usual place. For a program that calls the
+/// same gateway by other means.
+pub fn system_certificates() -> Option<String> {
+    SYSTEM_CERTIFICATES.iter().find_map(|path| std::fs::read_to_string(path).ok())
+}
+
 fn authorities(config: &EdgeConfig) -> Result<String, Error> {
     if let Some(pem) = &config.ca_pem {
         if !pem.contains("-----BEGIN CERTIFICATE-----") {
@@ -139,7 +145,7 @@ fn authorities(config: &EdgeConfig) -> Result<String, Error> {
         }
         return Ok(pem.clone());
     }
-    SYSTEM_CERTIFICATES.iter().find_map(|path| std::fs::read_to_string(path).ok()).ok_or_else(|| {
+    system_certificates().ok_or_else(|| {
         Error::Config("this system has no list of certificates at a usual place; name the authority in `ca_pem`".into())
     })
 }

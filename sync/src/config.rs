@@ -19,9 +19,9 @@ pub enum FailureMode {
     /// It is a deny.
     #[default]
     Closed,
-    /// It is an allow, but only where the gateway couldn't be reached or didn't answer in time, only for staleness or
-    /// data held remotely, only with a verified bundle in hand, and only until the time allotted after its first use.
-    /// The exception is recorded durably before the decision returns.
+    /// It is what the policy in hand says, but only where that is an allow that is merely too old, only where the gateway
+    /// couldn't be reached or didn't answer in time, and only until the time allotted after its first use. The exception
+    /// is recorded durably before the decision returns.
     Open,
 }
 

@@ -49,6 +49,7 @@ mod wire;
 
 pub use meshguard_engine as engine;
 
+pub use self::client::system_certificates;
 pub use self::config::{EdgeConfig, FailureMode, Reconnect};
 pub use self::edge::Edge;
 pub use self::error::Error;

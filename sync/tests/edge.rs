@@ -18,14 +18,19 @@ const ALLOW: [(&str, &str); 2] = [
     ("data.json", r#"{"rule":"one"}"#),
 ];
 
-/// `meshguard.approved` depends on data that the edge doesn't hold.
+/// `meshguard.approved` depends on data that the edge doesn't hold, `meshguard.fresh` on the gateway's word of this very
+/// millisecond.
 const REMOTE: [(&str, &str); 2] = [
     (
         ".manifest",
         r#"{"roots":["meshguard"],"metadata":{"meshguard":{"remote_roots":["data.approvals"],
-            "entrypoints":{"data.meshguard.decision":{},"data.meshguard.approved":{}}}}}"#,
+            "entrypoints":{"data.meshguard.decision":{},"data.meshguard.approved":{},
+            "data.meshguard.fresh":{"max_staleness_ms":0}}}}}"#,
     ),
-    ("a.rego", "package meshguard\ndefault decision := true\napproved if data.approvals[input.actor.id]\n"),
+    (
+        "a.rego",
+        "package meshguard\ndefault decision := true\napproved if data.approvals[input.actor.id]\nfresh := true\n",
+    ),
 ];
 
 fn allowed(edge: &Edge) -> bool {
@@ -232,8 +237,12 @@ fn silence_is_a_deny_within_the_budget_unless_fail_open_is_chosen() {
     for (mode, effect) in [(FailureMode::Closed, Effect::Deny), (FailureMode::Open, Effect::Allow)] {
         let edge = Edge::open(publisher.config(&running.url()).failure_mode(mode)).unwrap();
         assert!(edge.wait_until_live(PATIENCE));
+        let stale = Request::new("agent-7", "pay").entrypoint("data.meshguard.fresh");
+        while edge.status().engine.policy_age_ms == Some(0) {
+            std::thread::yield_now();
+        }
         let began = Instant::now();
-        let decision = edge.decide(&uncertain());
+        let decision = edge.decide(&stale);
         assert!(began.elapsed() < Duration::from_secs(5));
         assert_eq!((decision.effect(), decision.source), (effect, Source::FailureMode));
         assert!(decision.has_reason(ReasonCode::RemoteUnavailable));
