@@ -151,6 +151,11 @@ impl Ledger {
         Ok((entries, cursor))
     }
 
+    /// The cursor behind the newest record.
+    pub(crate) fn end(&self, tenant: &str) -> Result<u64, Failure> {
+        self.next_arrival(tenant)
+    }
+
     /// Every chain of a tenant.
     pub(crate) fn chains(&self, tenant: &str) -> Result<Vec<Chain>, Failure> {
         let prefix = layout::chains(tenant);

@@ -17,12 +17,9 @@ pub(crate) enum Command {
         /// Whose
         #[arg(long, env = "MESHGUARD_TENANT_ID")]
         tenant: String,
-        /// Start after this cursor, as an earlier call with --json printed it
-        #[arg(long, value_name = "CURSOR")]
-        after: Option<String>,
-        /// How many at most
+        /// How many of the newest
         #[arg(short = 'n', long, default_value_t = 1000)]
-        limit: usize,
+        limit: u64,
         /// Go on as records arrive
         #[arg(short, long)]
         follow: bool,
@@ -30,57 +27,53 @@ pub(crate) enum Command {
 }
 
 /// Records asked for at once.
-const PAGE: usize = 1000;
+const PAGE: &str = "1000";
 
 /// How long to wait for news.
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(global: &Global, command: Command) -> Result<(), Failure> {
-    let Command::Tail { tenant, after, limit, follow } = command;
+    let Command::Tail { tenant, limit, follow } = command;
     let admin = Admin::new(global)?;
-    let mut cursor = after.unwrap_or_default();
-    let mut left = limit;
+    let start = admin.get("audit", &[("tenant", &tenant), ("newest", &limit.to_string()), ("limit", "0")])?;
+    let mut cursor = plain(start.pointer("/next"));
     loop {
-        let page = left.min(PAGE).to_string();
-        let answer = admin.get("audit", &[("tenant", &tenant), ("after", &cursor), ("limit", &page)])?;
+        let answer = admin.get("audit", &[("tenant", &tenant), ("after", &cursor), ("limit", PAGE)])?;
         let records: &[Value] = answer.pointer("/records").and_then(Value::as_array).map_or(&[], Vec::as_slice);
         for record in records {
             print_line(&if global.json { record.to_string() } else { line(record) })?;
         }
-        if let Some(next) = answer.pointer("/next").and_then(Value::as_str) {
-            cursor = next.to_owned();
-        }
-        left = if follow { usize::MAX } else { left.saturating_sub(records.len()) };
+        cursor = plain(answer.pointer("/next"));
         match (records.is_empty(), follow) {
+            (false, _) => {}
             (true, true) => std::thread::sleep(PAUSE),
             (true, false) => return Ok(()),
-            (false, _) if left == 0 => return Ok(()),
-            (false, _) => {}
         }
     }
 }
 
 fn line(record: &Value) -> String {
     let text = |pointer: &str| plain(record.pointer(pointer));
+    let head = format!("{}  {}", time(record.pointer("/at_ms")), text("/agent_id"));
     match record.pointer("/kind").and_then(Value::as_str) {
-        Some("decision" | "fail_open") => {
-            let reasons: Vec<String> = record
-                .pointer("/reasons")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .map(|r| plain(Some(r)))
-                .collect();
-            format!(
-                "{}  {:16}  {}  {}  {}  {}",
-                text("/at_ms"),
-                text("/effect"),
-                text("/plain/~1actor~1id"),
-                text("/plain/~1action"),
-                text("/rule"),
-                reasons.join(",")
-            )
+        Some(kind @ ("decision" | "fail_open")) => {
+            let reasons = record.pointer("/reasons").and_then(Value::as_array).into_iter().flatten();
+            let reasons: Vec<String> = reasons.map(|reason| plain(Some(reason))).collect();
+            let (actor, action) = (text("/plain/~1actor~1id"), text("/plain/~1action"));
+            let opened = if kind == "fail_open" { "  FAILED OPEN" } else { "" };
+            format!("{head}  {}  {actor} {action}  {}  {}{opened}", text("/effect"), text("/rule"), reasons.join(","))
         }
-        _ => format!("{}  {:16}  {}", text("/at_ms"), text("/kind"), record),
+        Some("activated") => {
+            format!("{head}  activated  version {}.{}", text("/revision/key_epoch"), text("/revision/version"))
+        }
+        Some("refused") => format!("{head}  refused  {} {}", text("/stage"), text("/code")),
+        _ => format!("{head}  {}", text("/kind")),
     }
+}
+
+/// The time of day in UTC, which is what a person following along needs; the JSON form has the whole time.
+fn time(at_ms: Option<&Value>) -> String {
+    let ms = at_ms.and_then(Value::as_u64).unwrap_or(0);
+    let (seconds, ms) = (ms / 1000 % 86_400, ms % 1000);
+    format!("{:02}:{:02}:{:02}.{ms:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -33,6 +33,7 @@ pub(super) struct Tenant {
 pub(super) struct Page {
     tenant: String,
     after: Option<String>,
+    newest: Option<u64>,
     limit: Option<usize>,
 }
 
@@ -170,8 +171,8 @@ pub(super) async fn edges(
     Ok(Json(state.fleet.list(query.tenant.as_deref())).into_response())
 }
 
-/// `GET /api/v1/admin/audit?tenant=&after=&limit=`: records in the order of their arrival; `next` is the cursor to go on
-/// from, also when nothing has come since.
+/// `GET /api/v1/admin/audit?tenant=&after=&newest=&limit=`: records in the order of their arrival, after a cursor or as
+/// many as `newest` says before the end; `next` is the cursor to go on from, also when nothing has come since.
 pub(super) async fn audit(
     _: Admin,
     State(state): State<Shared>,
@@ -189,7 +190,14 @@ pub(super) async fn audit(
         }
     };
     let limit = page.limit.unwrap_or(PAGE).min(PAGE);
-    let (records, next) = state.on_disk(move |state| state.ledger.read(&page.tenant, after, limit)).await??;
+    let read = move |state: &crate::state::State| {
+        let after = match page.newest {
+            Some(newest) => after.max(state.ledger.end(&page.tenant)?.saturating_sub(newest)),
+            None => after,
+        };
+        state.ledger.read(&page.tenant, after, limit)
+    };
+    let (records, next) = state.on_disk(read).await??;
     Ok(Json(Records { records, next: next.to_string() }).into_response())
 }
 
