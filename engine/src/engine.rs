@@ -214,6 +214,11 @@ impl Engine {
     pub fn status(&self) -> Status {
         let snapshot = self.current.load();
         let age = self.age_ms();
+        // In a forked child a lock may be held by a thread that doesn't exist there: what is behind one isn't looked at.
+        let (floor, behind, audit) = match self.is_forked() {
+            false => (self.floors.get(), self.behind().clone(), self.journal.progress()),
+            true => Default::default(),
+        };
         Status {
             tenant: self.tenant.clone(),
             scope: self.scope.clone(),
@@ -223,10 +228,10 @@ impl Engine {
             rules: snapshot.as_ref().map_or(0, |snapshot| snapshot.program.rules()),
             policy_age_ms: age,
             expires_at_ms: snapshot.as_ref().map(|s| s.expires_at_ms).filter(|at| *at != i64::MAX),
-            floor: self.floors.get(),
-            behind: self.behind().clone(),
+            floor,
+            behind,
             decisions: self.counters.read(),
-            audit: self.journal.progress(),
+            audit,
             audit_degraded: self.recorder.is_degraded(),
             damaged_store: self.damaged_store.clone(),
             engine_version: env!("CARGO_PKG_VERSION"),

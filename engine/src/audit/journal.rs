@@ -48,8 +48,8 @@ pub struct AuditBatch {
     pub records: Vec<Vec<u8>>,
 }
 
-/// How far shipping is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How far shipping is. The default is that of no journal at all.
+#[derive(Default, Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// The chain being written.
     pub chain: ChainId,
@@ -95,7 +95,7 @@ impl Journal {
         let pending = chains.iter().map(|chain| chain.next - chain.acked).sum();
         match chains.back() {
             Some(current) => Progress { chain: current.id, next_seq: current.next, acked_seq: current.acked, pending },
-            None => Progress { chain: Digest::of(b""), next_seq: 0, acked_seq: 0, pending },
+            None => Progress { pending, ..Progress::default() },
         }
     }
 
