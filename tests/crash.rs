@@ -77,7 +77,7 @@ fn killed_in_the_middle_of_an_update() {
         published += 1;
         world.publish(large(published), published);
         // From before the edge hears of it to after it is done.
-        std::thread::park_timeout(Duration::from_micros(random.below(40_000)));
+        std::thread::park_timeout(Duration::from_micros(random.below(80_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         while let Ok(version) = served.try_recv() {
