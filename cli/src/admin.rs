@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Request, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::Global;
 use crate::failure::{Failure, Kind};
@@ -22,24 +22,26 @@ impl Admin {
     /// From `--gateway` and `--token`, or their variables.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let gateway = global
-            .gateway
-            .as_deref()
+            .gateway()?
             .ok_or_else(|| Failure::arguments("name the control plane: --gateway URL, or MESHGUARD_GATEWAY_URL"))?;
         let token = global.token.as_deref().ok_or_else(|| {
             Failure::new(Kind::Authentication, "an admin token is needed: --token, or MESHGUARD_ADMIN_TOKEN")
         })?;
-        let ca = global.ca.as_ref().map(std::fs::read).transpose()?;
-        Self::connect(gateway, token, ca.as_deref())
+        Self::connect(gateway, token, global.ca_pem()?.as_deref())
     }
 
-    /// To this control plane.
-    pub(crate) fn connect(gateway: &str, token: &str, ca_pem: Option<&[u8]>) -> Result<Self, Failure> {
+    /// To this control plane, trusting these certificates (PEM) for https, or the system's.
+    pub(crate) fn connect(gateway: &str, token: &str, ca_pem: Option<&str>) -> Result<Self, Failure> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-        if let Some(pem) = ca_pem {
-            let certificate = Certificate::from_pem(pem).map_err(|e| Failure::arguments(format!("CA: {e}")))?;
-            tls = tls.root_certs(RootCerts::new_with_certs(&[certificate]));
-        }
+        // Always set: ureq's own default panics in a build without its list of certificates.
+        let roots = match ca_pem {
+            Some(pem) => certificates(pem)?,
+            None if gateway.starts_with("https://") => system_certificates()?,
+            None => vec![],
+        };
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(provider)
+            .root_certs(RootCerts::new_with_certs(&roots));
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
@@ -84,11 +86,48 @@ impl Admin {
         let response = self.agent.run(request).map_err(|e| {
             Failure::new(
                 Kind::Network,
-                format!("`{}` can't be reached: {e}; is `meshguard serve` running?", self.gateway),
+                format!("`{}` can't be reached: {e}; {}", self.gateway, advice(&self.gateway, &e.to_string())),
             )
         })?;
         read(response)
     }
+}
+
+/// What to look at when `gateway` can't be reached, judged by the words of the failure.
+pub(crate) fn advice(gateway: &str, error: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    if says(&["CaUsedAsEndEntity"]) {
+        "the server's certificate must not be a CA certificate (make it with basicConstraints=CA:FALSE)"
+    } else if says(&["UnknownIssuer"]) {
+        "nobody trusted here has issued the server's certificate; name who did with --ca"
+    } else if gateway.starts_with("https://") && says(&["InvalidContentType"]) {
+        "does it speak http?"
+    } else if gateway.starts_with("http://") && says(NOT_HTTP) {
+        "does it speak https?"
+    } else {
+        "is `meshguard serve` running?"
+    }
+}
+
+/// What clients say of a server that answers plain HTTP with a TLS alert.
+const NOT_HTTP: &[&str] = &["protocol: ", "http2 error", "stream closed", "UnexpectedEof", "disconnected"];
+
+fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Failure> {
+    let refuse = |e: &dyn std::fmt::Display| Failure::arguments(format!("the certificates to trust: {e}"));
+    let mut found = vec![];
+    for item in parse_pem(pem.as_bytes()) {
+        if let PemItem::Certificate(certificate) = item.map_err(|e| refuse(&e))? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() { Err(refuse(&"no PEM certificate found")) } else { Ok(found) }
+}
+
+fn system_certificates() -> Result<Vec<Certificate<'static>>, Failure> {
+    let pem = meshguard_sync::system_certificates().ok_or_else(|| {
+        Failure::arguments("this system has no list of certificates at a usual place; name whom to trust: --ca FILE")
+    })?;
+    certificates(&pem)
 }
 
 fn read(mut response: Response<ureq::Body>) -> Result<Value, Failure> {
@@ -119,7 +158,15 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{advice, escape};
+
+    #[test]
+    fn advice_fits_the_failure() {
+        let tls = "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))";
+        assert!(advice("https://localhost", tls).contains("basicConstraints=CA:FALSE"));
+        assert!(advice("http://localhost", "protocol: http parse fail: invalid token").contains("https?"));
+        assert!(advice("http://localhost", "io: Connection refused").contains("meshguard serve"));
+    }
 
     #[test]
     fn only_unreserved_characters_pass() {

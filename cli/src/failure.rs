@@ -79,7 +79,14 @@ impl From<meshguard_engine::token::TokenError> for Failure {
 
 impl From<meshguard_sync::Error> for Failure {
     fn from(error: meshguard_sync::Error) -> Self {
-        Self::general(error)
+        match error {
+            meshguard_sync::Error::Engine(error) => error.into(),
+            meshguard_sync::Error::Config(text) if text.starts_with("`agent_token`") => {
+                Self::new(Kind::Authentication, text)
+            }
+            meshguard_sync::Error::Config(_) => Self::arguments(error),
+            _ => Self::general(error),
+        }
     }
 }
 

@@ -5,9 +5,12 @@ mod commands;
 mod failure;
 mod output;
 
+use std::io::IsTerminal;
+
 use clap::{Parser, Subcommand};
 
 use crate::commands::{audit, bundle, demo, edge, eval, identity, keys, policy, serve, status};
+use crate::failure::Failure;
 
 /// Policy decisions for AI agents: decide locally, stay current, record everything.
 #[derive(Parser)]
@@ -21,6 +24,7 @@ struct Cli {
 
 /// Options of every command.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// Print data as JSON instead of text
     #[arg(long, global = true)]
@@ -28,15 +32,38 @@ struct Global {
     /// Print nothing but results
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// The control plane, e.g. http://127.0.0.1:7420
+    /// The control plane, http://… or https://…, e.g. http://127.0.0.1:7420
     #[arg(long, global = true, env = "MESHGUARD_GATEWAY_URL", value_name = "URL")]
     gateway: Option<String>,
     /// The admin token, for commands that administer
     #[arg(long, global = true, env = "MESHGUARD_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// A CA certificate (PEM) to trust for https
+    /// The certificates (PEM) to trust for https, instead of the system's
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<std::path::PathBuf>,
+}
+
+impl Global {
+    /// The control plane's URL, if one is named.
+    fn gateway(&self) -> Result<Option<&str>, Failure> {
+        match self.gateway.as_deref() {
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+                Err(Failure::arguments(format!("`{url}` is no gateway: a gateway is http://… or https://…")))
+            }
+            gateway => Ok(gateway),
+        }
+    }
+
+    /// What `--ca` names, if it is given.
+    fn ca_pem(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.ca else { return Ok(None) };
+        let pem = std::fs::read_to_string(path)
+            .map_err(|e| Failure::arguments(format!("--ca: can't read `{}`: {e}", path.display())))?;
+        match pem.contains("-----BEGIN CERTIFICATE-----") {
+            true => Ok(Some(pem)),
+            false => Err(Failure::arguments(format!("--ca: `{}` holds no PEM certificate", path.display()))),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -96,7 +123,12 @@ fn main() -> std::process::ExitCode {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MESHGUARD_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ fn meshguard(dir: &Path, arguments: &[&str]) -> Output {
         .current_dir(dir)
         .env_remove("MESHGUARD_GATEWAY_URL")
         .env_remove("MESHGUARD_ADMIN_TOKEN")
+        .env_remove("MESHGUARD_AGENT_TOKEN")
         .env_remove("MESHGUARD_TENANT_ID")
         .stdin(Stdio::null())
         .output()
@@ -137,8 +138,64 @@ fn exit_codes() {
     let unreachable = ["status", "--gateway", "http://127.0.0.1:9", "--token", "0123456789abcdef"];
     assert_fails(&run(&unreachable), 5, "meshguard serve");
     assert_fails(&run(&["bundle", "build", "nowhere", "-o", "b"]), 1, "nowhere");
+    assert_fails(&run(&["status", "--gateway", "localhost:7420"]), 2, "a gateway is http://… or https://…");
+    assert_fails(
+        &run(&["status", "--gateway", "https://127.0.0.1:9", "--token", "t", "--ca", "nope.pem"]),
+        2,
+        "nope.pem",
+    );
     let as_json = run(&["--json", "status"]);
     assert!(serde_json::from_slice::<Value>(&as_json.stderr).unwrap()["error"]["message"].is_string());
+}
+
+#[test]
+fn https_without_a_ca_trusts_whom_the_system_trusts() {
+    let dir = scene();
+    let status = ["status", "--gateway", "https://127.0.0.1:9", "--token", "0123456789abcdef"];
+    let output = meshguard(dir.path(), &status);
+    match output.status.code() {
+        Some(2) => assert_fails(&output, 2, "--ca"),
+        _ => assert_fails(&output, 5, "refused"),
+    }
+}
+
+#[test]
+fn a_chain_of_certificates_is_read_whole() {
+    let dir = scene();
+    let own = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../pdp/tests/data/localhost.pem")).unwrap();
+    fs::write(dir.path().join("chain.pem"), own.repeat(2)).unwrap();
+    let status = |ca| ["status", "--gateway", "https://127.0.0.1:9", "--token", "0123456789abcdef", "--ca", ca];
+    assert_fails(&meshguard(dir.path(), &status("chain.pem")), 5, "refused");
+    assert_fails(&meshguard(dir.path(), &status("publisher.pub")), 2, "`publisher.pub` holds no PEM certificate");
+}
+
+#[test]
+fn an_edge_with_a_control_plane_needs_a_token() {
+    let dir = scene();
+    let edge = |rest: &[&str]| {
+        let arguments = ["edge", "--tenant", "acme", "--state", "state", "--trust-key", "publisher.pub"];
+        meshguard(dir.path(), &[&arguments[..], rest].concat())
+    };
+    let gateway = ["--gateway", "http://127.0.0.1:9"];
+    assert_fails(&edge(&gateway), 3, "--agent-token or MESHGUARD_AGENT_TOKEN");
+    assert_fails(&edge(&[&gateway[..], &["--agent-token", "rubbish"]].concat()), 3, "is no token");
+    let unreachable = edge(&[&gateway[..], &["--agent-token", "a.b.c", "--wait", "1"]].concat());
+    assert_fails(&unreachable, 5, "not in touch with the control plane");
+    assert!(edge(&[]).status.success(), "without a control plane it decides from what it holds");
+}
+
+#[test]
+fn inspect_prints_words_and_eval_says_what_it_does_not_check() {
+    let dir = scene();
+    let run = |arguments: &[&str]| meshguard(dir.path(), arguments);
+    let inspected = run(&["bundle", "inspect", "policy"]);
+    assert!(String::from_utf8_lossy(&inspected.stdout).contains("defer uncertain, durable no"), "{inspected:?}");
+    let sign = ["bundle", "sign", "policy", "-o", "b.tar.gz", "--key", "publisher.key", "--tenant", "acme"];
+    assert!(run(&[&sign[..], &["--version", "1"]].concat()).status.success());
+    fs::write(dir.path().join("input.json"), r#"{"action": "files.read"}"#).unwrap();
+    let evaluated = run(&["eval", "-b", "b.tar.gz", "-i", "input.json"]);
+    assert!(String::from_utf8_lossy(&evaluated.stderr).contains("signature isn't checked"), "{evaluated:?}");
+    assert_eq!(json(&evaluated)["effect"], "allow");
 }
 
 #[test]

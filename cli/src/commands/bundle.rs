@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use meshguard_engine::{Bundle, Digest, Engine, Manifest, RemoteData, SignedBundle, Target, VerifiedBundle};
 use serde_json::json;
 
+use super::policy::plain;
 use super::{now_ms, public_key, signing_key};
 use crate::Global;
 use crate::failure::{Failure, Kind};
@@ -183,8 +184,9 @@ fn inspect(global: &Global, path: &Path) -> Result<(), Failure> {
         };
         for (path, entrypoint) in &bundle.settings.entrypoints {
             text.push_str(&format!(
-                "\nentrypoint {path}  defer {:?}, durable {}",
-                entrypoint.defer, entrypoint.durable
+                "\nentrypoint {path}  defer {}, durable {}",
+                plain(serde_json::to_value(entrypoint.defer).ok().as_ref()),
+                if entrypoint.durable { "yes" } else { "no" }
             ));
         }
         for root in &bundle.settings.remote_roots {

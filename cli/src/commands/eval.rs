@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use meshguard_engine::bundle::BuiltinErrors;
-use meshguard_engine::{Bundle, DEFAULT_ENTRYPOINT, Engine, Error, Evaluation, Reason, ReasonCode, Request, Verdict};
+use meshguard_engine::{
+    Bundle, DEFAULT_ENTRYPOINT, Engine, Error, Evaluation, Reason, ReasonCode, Request, SignedBundle, Verdict,
+};
 use serde_json::{Value, json};
 
 use super::read;
 use crate::Global;
 use crate::failure::Failure;
-use crate::output::{duration, print_line};
+use crate::output::{duration, note, print_line};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -48,6 +50,9 @@ enum Format {
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    if args.bundle.is_file() && SignedBundle::from_tar_gz(&std::fs::read(&args.bundle)?).is_ok() {
+        note(global, "the bundle is signed; its signature isn't checked here, but by `meshguard bundle verify`");
+    }
     let engine = Engine::builder(args.tenant.as_str()).unsigned_bundle(Bundle::from_path(&args.bundle)?).open()?;
     let engine = Arc::new(engine);
     let question = Question::read(args)?;

@@ -1,6 +1,6 @@
 //! `meshguard policy`: what a control plane serves.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
@@ -104,6 +104,10 @@ pub(crate) fn run(global: &Global, command: Command) -> Result<(), Failure> {
             let keys = keys.iter().map(|path| public_key(path)).collect::<Result<Vec<_>, _>>()?;
             let pems: Vec<String> = keys.iter().map(PublicKey::to_pem).collect();
             let answer = admin.set_publishers(&tenant, &pems)?;
+            note(
+                global,
+                "warning: policies signed by other keys are no longer served until they are published anew, signed by these",
+            );
             print(global, &answer, || {
                 format!(
                     "{tenant}: policies signed by {}",
@@ -172,7 +176,11 @@ fn sign_by_command(manifest: Vec<u8>, command: &str, public: &Path) -> Result<En
         .map_err(|e| failed(format!("can't be started: {e}")))?;
     let message = Envelope::to_be_signed(MANIFEST_TYPE, &manifest);
     if let Some(mut stdin) = process.stdin.take() {
-        stdin.write_all(&message).map_err(|e| failed(format!("doesn't read: {e}")))?;
+        // A signer that ends without reading says why by its status, which comes next.
+        let written = stdin.write_all(&message);
+        written.or_else(|e| {
+            if e.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(failed(format!("doesn't read: {e}"))) }
+        })?;
     }
     let output = process.wait_with_output()?;
     if !output.status.success() {

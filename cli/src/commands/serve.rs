@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use meshguard_pdp::{AdminToken, ServeConfig, Server, Tls};
 
-use super::{public_key, wait_for_end};
+use super::{public_key, read, wait_for_end};
 use crate::Global;
 use crate::failure::Failure;
 use crate::output::note;
@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// Where everything is kept
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// A file with the admin token to accept, instead of the generated one in DIR/admin.token
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:7420", value_name = "ADDR")]
     listen: SocketAddr,
@@ -40,30 +43,30 @@ pub(crate) fn run(global: &Global, args: Args) -> Result<(), Failure> {
     config.allow_plaintext = args.allow_plaintext;
     config.heartbeat_interval = std::time::Duration::from_secs(args.heartbeat_seconds);
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        config.tls = Some(Tls { cert_pem: std::fs::read(cert)?, key_pem: std::fs::read(key)? });
+        config.tls = Some(Tls { cert_pem: read(cert)?.into_bytes(), key_pem: read(key)?.into_bytes() });
     }
-    if let Some(token) = &global.token {
-        config.admin_token = Some(AdminToken::new(token.as_str())?);
+    // Never `--token` or its variable: that is what a client shows, perhaps to another server.
+    if let Some(file) = &args.admin_token_file {
+        let token = AdminToken::new(read(file)?.trim());
+        config.admin_token = Some(token.map_err(|e| Failure::arguments(format!("`{}`: {e}", file.display())))?);
     }
     for (tenant, file) in args.publisher {
         config.publishers.entry(tenant).or_default().push(public_key(&file)?);
     }
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let server = Server::start(config)?;
-    note(global, &introduction(scheme, server.addr(), &args.data, global.token.is_some()));
+    note(global, &introduction(scheme, server.addr(), &args.data, args.admin_token_file.as_deref()));
     wait_for_end()?;
     note(global, "stopping");
     server.stop();
     Ok(())
 }
 
-fn introduction(scheme: &str, addr: SocketAddr, data: &Path, own_token: bool) -> String {
-    let admin = match own_token {
-        true => "as given".to_owned(),
-        false => format!("in {}", data.join("admin.token").display()),
-    };
+fn introduction(scheme: &str, addr: SocketAddr, data: &Path, token_file: Option<&Path>) -> String {
+    let token_file = token_file.map_or_else(|| data.join("admin.token"), Path::to_owned);
     format!(
-        "serving {scheme}://{addr} (gRPC and HTTP)\n  admin token   {admin}\n  identity key  {} (agents' tokens), {} (for edges)",
+        "serving {scheme}://{addr} (gRPC and HTTP)\n  admin token   in {}\n  identity key  {} (agents' tokens), {} (for edges)",
+        token_file.display(),
         data.join("identity.key").display(),
         data.join("identity.pub").display(),
     )

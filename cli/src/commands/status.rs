@@ -6,7 +6,7 @@ use meshguard_engine::{Engine, PublicKey};
 use serde_json::Value;
 
 use super::policy::plain;
-use super::public_key;
+use super::{now_ms, public_key};
 use crate::Global;
 use crate::admin::Admin;
 use crate::failure::Failure;
@@ -53,7 +53,9 @@ fn of_folder(global: &Global, args: &Args, dir: &Path) -> Result<(), Failure> {
             vec!["floor".to_owned(), status.floor.to_string()],
             vec![
                 "last heard".to_owned(),
-                status.policy_age_ms.map_or_else(|| "never".to_owned(), |age| format!("{} s ago", age / 1000)),
+                status
+                    .policy_age_ms
+                    .map_or_else(|| "never".to_owned(), |age| ago(i64::try_from(age).unwrap_or(i64::MAX))),
             ],
             vec!["records waiting".to_owned(), status.audit.pending.to_string()],
         ];
@@ -67,6 +69,7 @@ fn of_folder(global: &Global, args: &Args, dir: &Path) -> Result<(), Failure> {
 fn of_control_plane(global: &Global, tenant: Option<&str>) -> Result<(), Failure> {
     let query: Vec<(&str, &str)> = tenant.iter().map(|tenant| ("tenant", *tenant)).collect();
     let edges = Admin::new(global)?.get("edges", &query)?;
+    let now_ms = now_ms();
     print(global, &edges, || {
         let row = |edge: &Value| {
             let text = |pointer: &str| plain(edge.pointer(pointer));
@@ -78,14 +81,38 @@ fn of_control_plane(global: &Global, tenant: Option<&str>) -> Result<(), Failure
                 text("/tenant"),
                 text("/agent_id"),
                 text("/instance_id").chars().take(8).collect(),
-                text("/connected"),
-                text("/state"),
+                match edge.pointer("/connected") {
+                    Some(Value::Bool(false)) => "gone".to_owned(),
+                    _ => text("/state"),
+                },
+                edge.pointer("/last_seen_ms")
+                    .and_then(Value::as_i64)
+                    .map_or_else(|| "-".to_owned(), |at| ago(now_ms - at)),
                 revision,
                 text("/behind"),
                 text("/audit/pending"),
             ]
         };
         let rows: Vec<_> = edges.as_array().into_iter().flatten().map(row).collect();
-        table(&["tenant", "agent", "instance", "connected", "state", "version", "behind", "records waiting"], &rows)
+        table(&["tenant", "agent", "instance", "state", "last seen", "version", "behind", "records waiting"], &rows)
     })
+}
+
+/// A time that has passed, in the unit that suits it. Clocks that differ a little make it none.
+fn ago(ms: i64) -> String {
+    match ms.max(0) / 1000 {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds => format!("{} h ago", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ago;
+
+    #[test]
+    fn times_ago() {
+        assert_eq!([-5, 119_999, 120_000, 7_200_000].map(ago), ["0 s ago", "119 s ago", "2 min ago", "2 h ago"]);
+    }
 }

@@ -1,9 +1,11 @@
 /*
- * Ask before you act: opens an edge from a configuration file, asks three questions, does what the answers say.
+ * Ask before you act: opens an edge from a configuration file, asks, does what the answers say.
  *
- *     decide CONFIG.json
+ *     decide CONFIG.json [REQUEST.json ...]
  *
- * where CONFIG.json is for example
+ * asks what the REQUESTs hold, or without any, three questions of its own.
+ *
+ * CONFIG.json is for example
  *
  *     {"tenant": "acme", "bundle_path": "agent-tools.tar.gz", "trusted_keys": ["-----BEGIN PUBLIC KEY-----\n..."]}
  *
@@ -36,12 +38,12 @@ static void must(const char *what, mg_result result)
 }
 
 /* The question an agent's runtime asks before a tool runs. Anything but an allow keeps the tool from running. */
-static void before_tool_call(mg_edge edge, const char *request, void (*run)(void))
+static void before_tool_call(mg_edge edge, const char *request, size_t length, void (*run)(void))
 {
     mg_decision decision = MG_DECISION_INIT;
     mg_buffer json = MG_BUFFER_INIT;
 
-    must("mg_decide_json", mg_decide_json(edge, request, strlen(request), &decision, &json));
+    must("mg_decide_json", mg_decide_json(edge, request, length, &decision, &json));
 
     if (mg_is_allowed(&decision)) {
         printf("allowed (%s): ", decision.reason);
@@ -59,6 +61,7 @@ static void before_tool_call(mg_edge edge, const char *request, void (*run)(void
 static void read_file(void) { printf("reading the file\n"); }
 static void run_shell(void) { printf("running the command\n"); }
 static void pay(void) { printf("paying\n"); }
+static void act(void) { printf("acting\n"); }
 
 static char *read_text(const char *path, size_t *length)
 {
@@ -87,14 +90,18 @@ int main(int argc, char **argv)
     mg_edge edge;
     mg_decision decision = MG_DECISION_INIT;
     mg_buffer json = MG_BUFFER_INIT;
+    const char *reading = "{\"actor\": {\"id\": \"agent-7\"}, \"action\": \"files.read\"}";
+    const char *running = "{\"actor\": {\"id\": \"agent-7\"}, \"action\": \"shell.exec\"}";
+    const char *paying = "{\"actor\": {\"id\": \"agent-7\"}, \"action\": \"payments.send\"}";
     const char *input = "{\"action\": \"files.read\"}";
     const char *rule = "data.meshguard.decision";
     const char *nonsense = "{\"action\": ";
     char *config;
     size_t length = 0;
+    int i;
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s CONFIG.json\n", argv[0]);
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s CONFIG.json [REQUEST.json ...]\n", argv[0]);
         return 2;
     }
     if (mg_abi_version() < MG_ABI_VERSION) {
@@ -106,9 +113,16 @@ int main(int argc, char **argv)
     must("mg_open", mg_open(config, length, &edge));
     free(config); /* nothing of an input is kept */
 
-    before_tool_call(edge, "{\"actor\": {\"id\": \"agent-7\"}, \"action\": \"files.read\"}", read_file);
-    before_tool_call(edge, "{\"actor\": {\"id\": \"agent-7\"}, \"action\": \"shell.exec\"}", run_shell);
-    before_tool_call(edge, "{\"actor\": {\"id\": \"agent-7\"}, \"action\": \"payments.send\"}", pay);
+    for (i = 2; i < argc; i++) {
+        char *request = read_text(argv[i], &length);
+        before_tool_call(edge, request, length, act);
+        free(request);
+    }
+    if (argc == 2) {
+        before_tool_call(edge, reading, strlen(reading), read_file);
+        before_tool_call(edge, running, strlen(running), run_shell);
+        before_tool_call(edge, paying, strlen(paying), pay);
+    }
 
     /* What can't be read is no failure of the call. It is a deny, and it is recorded. */
     must("mg_decide", mg_decide(edge, nonsense, strlen(nonsense), &decision));

@@ -128,10 +128,11 @@ impl Story {
         Ok(start)
     }
 
-    /// The measured decisions, each held against OPA's answer.
+    /// The measured decisions, each held against OPA's answer. One that nobody gave in time isn't OPA's to judge: a busy
+    /// machine makes the control plane late, and how often it was is a step of its own.
     fn decide_many(&self, edge: &Edge, n: u32, report: &mut Report) {
         let bar = ProgressBar::new(report);
-        let mut wrong = 0_u64;
+        let (mut wrong, mut asked, mut answered) = (0_u64, 0_u64, 0_u64);
         let start = Instant::now();
         for i in 0..n {
             let uncertain = i % UNCERTAIN_EVERY == UNCERTAIN_EVERY - 1;
@@ -139,10 +140,23 @@ impl Story {
                 Some(case) if !uncertain => (&case.request, case.v1),
                 _ => (&self.uncertain, Effect::Allow),
             };
-            let asked = Instant::now();
+            let began = Instant::now();
             let decision = edge.decide(request);
-            report.count(&decision, asked.elapsed());
-            wrong += u64::from(decision.effect() != expected);
+            report.count(&decision, began.elapsed());
+            asked += u64::from(uncertain || decision.source != Source::Local);
+            answered += u64::from(decision.source == Source::Remote);
+            if decision.source != Source::FailureMode && decision.effect() != expected {
+                wrong += 1;
+                if wrong == 1 {
+                    bar.clear();
+                    report.say(&format!(
+                        "          differs: request {}, expected {expected}, got {} ({})",
+                        request.request_id,
+                        decision.effect(),
+                        reasons(&decision)
+                    ));
+                }
+            }
             if i % 1000 == 0 {
                 bar.show(i, n);
             }
@@ -153,6 +167,8 @@ impl Story {
         let rate = (f64::from(n) / seconds).round() as u64;
         report.step(&format!("{n} decisions on one thread, audit on"), true, rate, "decisions/s");
         report.step("decisions that differ from OPA's", wrong == 0, wrong, "");
+        let in_time = answered * 10 >= asked * 9;
+        report.step("asked of the control plane, and answered in time", in_time, format!("{answered} of {asked}"), "");
         report.measured();
     }
 
