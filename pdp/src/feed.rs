@@ -313,6 +313,9 @@ impl Scope {
             tracing::warn!(edge = ?self.key, %have, here = %to.revision, "an edge has a newer revision than this server");
             return Plan { bodies: false, ..Plan::snapshot(to, Reason::ClientAhead) };
         }
+        if state.fleet.needs_snapshot(&self.key, &to.revision.manifest) {
+            return Plan::snapshot(to, Reason::NoBase);
+        }
         let base = state.tenants.scope(&self.key.tenant, &self.key.scope).and_then(|scope| scope.version(&have));
         match base {
             None => Plan::snapshot(to, Reason::Gone),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use meshguard_engine::store::{Batch, Durability, Store, StoreError, end_of};
-use meshguard_engine::{Clock, Digest, Refusal, Revision, State};
+use meshguard_engine::{Clock, Digest, Refusal, Revision, Stage, State};
 use meshguard_proto::v1;
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub(crate) struct Edge {
     engine_version: String,
     /// What it refused, with which capabilities: not sent again until either changes.
     refused: Option<(Digest, Digest)>,
+    /// The manifest for which it got other bytes than named: a delta won't do, whatever it says to have.
+    #[serde(default)]
+    mismatched: Option<Digest>,
     #[serde(default = "no_capabilities")]
     capabilities: Digest,
 }
@@ -224,6 +227,11 @@ impl Fleet {
         edges.get(key).is_some_and(|known| known.edge.refused == Some((*manifest, known.edge.capabilities)))
     }
 
+    /// Whether an edge must be sent this manifest whole.
+    pub(crate) fn needs_snapshot(&self, key: &Key, manifest: &Digest) -> bool {
+        lock(&self.edges).get(key).is_some_and(|known| known.edge.mismatched == Some(*manifest))
+    }
+
     /// Every edge, of one tenant or of all.
     pub(crate) fn list(&self, tenant: Option<&str>) -> Vec<Edge> {
         let edges = lock(&self.edges);
@@ -315,6 +323,7 @@ impl Edge {
             decisions: None,
             engine_version: String::new(),
             refused: None,
+            mismatched: None,
             capabilities: no_capabilities(),
         }
     }
@@ -332,14 +341,17 @@ impl Edge {
         let Outcome { revision, duration_us, verdict } = outcome;
         match verdict {
             Some(Ok(())) => {
-                self.refused = None;
+                (self.refused, self.mismatched) = (None, None);
                 self.last_outcome = Some(LastOutcome::Ack { revision, duration_us });
                 Reported::Acked
             }
             Some(Err(refusal)) => {
                 // Quoted: the words are an agent's.
                 tracing::warn!(tenant = self.tenant, agent = self.agent_id, ?refusal, "an edge refused a revision");
-                self.refused = revision.map(|revision| (revision.manifest, self.capabilities));
+                let manifest = revision.map(|revision| revision.manifest);
+                let lasts = manifest.filter(|_| is_lasting(refusal.stage));
+                self.refused = lasts.map(|manifest| (manifest, self.capabilities));
+                self.mismatched = manifest.filter(|_| refusal.stage == Stage::Digest);
                 self.last_outcome = Some(LastOutcome::Nack { revision, duration_us, refusal });
                 Reported::Refused
             }
@@ -366,6 +378,15 @@ impl Outcome {
             v1::outcome::Verdict::Nack(nack) => Err(wire::refusal(nack)),
         });
         Ok(Self { revision: wire::revision(message.revision.as_ref())?, duration_us: message.duration_us, verdict })
+    }
+}
+
+/// Whether the same edge would refuse the same manifest again. A full disk, a damaged transfer, a clock or a floor may be
+/// another tomorrow.
+fn is_lasting(stage: Stage) -> bool {
+    match stage {
+        Stage::Signature | Stage::Tenant | Stage::Limit | Stage::Parse | Stage::Compile | Stage::Smoke => true,
+        Stage::Version | Stage::Expired | Stage::Digest | Stage::Store => false,
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) async fn ingest(
     state.metrics.audit_records.add(taken.stored);
     state.metrics.audit_duplicates.add(taken.duplicates);
     state.metrics.audit_gaps.add(taken.gap.into());
+    state.metrics.audit_lost.add(taken.lost);
     state.metrics.audit_rejects.add(taken.rejects.len() as u64);
     Ok(v1::AuditAck {
         chain_id,

@@ -1,10 +1,18 @@
 //! Audit records, as edges deliver them: at least once, kept once.
 //!
-//! A record is named by its chain and its number in it. A chain is taken in order and without holes, so what is kept of
-//! one is always a prefix, and a duplicate is a number below the next one expected. A chain belongs to the agent that
-//! began it: another agent of the tenant can't fill its numbers with records of its own.
+//! A record is named by its chain and its number in it. A chain is taken in order, and a duplicate is a number below the
+//! next one expected. A chain belongs to the agent that began it: another agent of the tenant can't fill its numbers with
+//! records of its own.
+//!
+//! There are no holes either, but for one reason. An edge trims what was acknowledged; where the ledger lost that since
+//! (its disk, or it was put back to an older copy), nobody has it any more. A chain that isn't known at all is therefore
+//! taken from wherever it begins here. One that is known is asked for from where it stops, once; an edge that then comes
+//! with the same number again can't go back. Either way what is missing gets one record of its own, at the first missing
+//! number: of the kind `gap`, from `from_seq` up to, and not with, `to_seq`. The loss is there for everybody to read, and
+//! the records behind it aren't held up for ever. What comes for those numbers later is a duplicate.
 
 use std::collections::HashMap;
+use std::collections::hash_map;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -24,12 +32,21 @@ const DELIVERY: [&str; 3] = ["chain_id", "agent_id", "received_at_ms"];
 pub(crate) struct Ledger {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// One writer for each tenant at a time; its value is the number of the next arrival, once it is known.
-    writers: Mutex<HashMap<String, Arc<Mutex<Option<u64>>>>>,
+    /// One writer for each tenant at a time.
+    writers: Mutex<HashMap<String, Arc<Mutex<Writer>>>>,
     max_record_bytes: usize,
 }
 
-/// A run of records of one chain, without holes.
+#[derive(Default)]
+struct Writer {
+    /// The number of the next arrival, once it is known.
+    next_arrival: Option<u64>,
+    /// Chains that came with a gap and were asked to go back, and the lowest number they came with. Forgotten by a restart:
+    /// then they are asked once more.
+    asked_back: HashMap<Digest, u64>,
+}
+
+/// A run of records of one chain.
 pub(crate) struct Delivery<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) agent: &'a str,
@@ -45,6 +62,8 @@ pub(crate) struct Taken {
     pub(crate) next: u64,
     /// The delivery began later than that, and nothing of it was taken.
     pub(crate) gap: bool,
+    /// Records before the delivery that are missing for good, as is recorded now.
+    pub(crate) lost: u64,
     /// Records kept now.
     pub(crate) stored: u64,
     /// Records that were kept before.
@@ -59,6 +78,9 @@ pub(crate) struct Chain {
     pub(crate) chain_id: Digest,
     pub(crate) agent_id: String,
     pub(crate) next_seq: u64,
+    /// How many of the numbers below that nobody has a record for any more.
+    #[serde(default)]
+    pub(crate) lost: u64,
     /// When a record of it last came, in milliseconds since the Unix epoch.
     pub(crate) last_ms: i64,
 }
@@ -93,22 +115,35 @@ impl Ledger {
             .checked_add(records.len() as u64)
             .ok_or_else(|| Failure::bad_input("a record's number is too large"))?;
         let writer = Arc::clone(lock(&self.writers).entry(tenant.to_owned()).or_default());
-        let mut next_arrival = lock(&writer);
+        let mut writer = lock(&writer);
         let known = self.chain(tenant, &chain)?;
         if known.as_ref().is_some_and(|known| known.agent_id != agent) {
             return Err(Failure::denied("chain_owner", "the chain was begun by another agent"));
         }
-        let next = known.map_or(0, |known| known.next_seq);
-        if first_seq > next {
+        let next = known.as_ref().map_or(0, |known| known.next_seq);
+        let lost = first_seq.saturating_sub(next);
+        if lost > 0 && (records.is_empty() || known.is_some() && writer.asks_back(chain, first_seq)) {
             return Ok(Taken { next, gap: true, ..Taken::default() });
         }
-        let mut taken = Taken { next: next.max(end), duplicates: end.min(next) - first_seq, ..Taken::default() };
-        let mut arrival = match *next_arrival {
+        let duplicates = end.min(next).saturating_sub(first_seq);
+        let mut taken = Taken { next: next.max(end), lost, duplicates, ..Taken::default() };
+        let mut arrival = match writer.next_arrival {
             Some(number) => number,
             None => self.next_arrival(tenant)?,
         };
         let at_ms = self.clock.wall_ms();
         let mut batch = Batch::new();
+        let mut put = |seq: u64, record: &[u8]| {
+            batch.put(layout::record(tenant, &chain, seq), record);
+            let came = Arrival { chain, seq, agent: agent.to_owned(), at_ms };
+            batch.put(layout::arrival(tenant, arrival), to_json(&came)?);
+            arrival += 1;
+            Ok::<(), Failure>(())
+        };
+        if lost > 0 {
+            tracing::error!(tenant, agent, %chain, from_seq = next, to_seq = first_seq, "audit records are lost");
+            put(next, &gap(tenant, at_ms, next, first_seq)?)?;
+        }
         for (seq, record) in (first_seq..).zip(records).filter(|(seq, _)| *seq >= next) {
             let kept = match self.check(tenant, seq, record) {
                 Ok(()) => record.clone(),
@@ -117,19 +152,23 @@ impl Ledger {
                     placeholder(tenant, seq, at_ms, code, record)?
                 }
             };
-            batch.put(layout::record(tenant, &chain, seq), kept.as_ref());
-            let came = Arrival { chain, seq, agent: agent.to_owned(), at_ms };
-            batch.put(layout::arrival(tenant, arrival), to_json(&came)?);
-            arrival += 1;
+            put(seq, &kept)?;
             taken.stored += 1;
         }
         if taken.stored > 0 {
-            let moved = Chain { chain_id: chain, agent_id: agent.to_owned(), next_seq: taken.next, last_ms: at_ms };
+            let moved = Chain {
+                chain_id: chain,
+                agent_id: agent.to_owned(),
+                next_seq: taken.next,
+                lost: known.map_or(0, |known| known.lost) + lost,
+                last_ms: at_ms,
+            };
             batch.put(layout::chain(tenant, &chain), to_json(&moved)?);
             batch.put(layout::next_arrival(tenant), arrival.to_be_bytes());
             self.store.write(batch, Durability::Power)?;
         }
-        *next_arrival = Some(arrival);
+        writer.next_arrival = Some(arrival);
+        writer.asked_back.remove(&chain);
         Ok(taken)
     }
 
@@ -192,6 +231,33 @@ impl Ledger {
     }
 }
 
+// === impl Writer ===
+
+impl Writer {
+    /// Whether a known chain that comes with a gap before `first_seq` is to be asked to go back. Batches that were under way
+    /// behind the first one are, too, whence the lowest: an edge that starts over starts with that.
+    fn asks_back(&mut self, chain: Digest, first_seq: u64) -> bool {
+        match self.asked_back.entry(chain) {
+            hash_map::Entry::Vacant(entry) => {
+                entry.insert(first_seq);
+                true
+            }
+            hash_map::Entry::Occupied(mut entry) => {
+                let lowest = *entry.get();
+                entry.insert(lowest.min(first_seq));
+                first_seq != lowest
+            }
+        }
+    }
+}
+
+/// Stands for records that nobody has any more.
+fn gap(tenant: &str, at_ms: i64, from_seq: u64, to_seq: u64) -> Result<Vec<u8>, Failure> {
+    to_json(&serde_json::json!({
+        "v": 1, "seq": from_seq, "at_ms": at_ms, "tenant": tenant, "kind": "gap", "from_seq": from_seq, "to_seq": to_seq,
+    }))
+}
+
 /// Stands for a record that can't be taken, so that the chain has no hole; names it by digest.
 fn placeholder(tenant: &str, seq: u64, at_ms: i64, code: &str, record: &[u8]) -> Result<Bytes, Failure> {
     let value = serde_json::json!({
@@ -239,7 +305,6 @@ mod tests {
         assert_eq!(take(&ledger, b"one", 1, &records(1..5)), done(5, 2, 2));
         assert_eq!(take(&ledger, b"one", 9, &records(9..10)), Taken { next: 5, gap: true, ..Taken::default() });
         assert_eq!(take(&ledger, b"one", 5, &[]), done(5, 0, 0));
-        assert_eq!(take(&ledger, b"two", 1, &records(1..2)), Taken { next: 0, gap: true, ..Taken::default() });
         assert_eq!(take(&ledger, b"two", 0, &records(0..1)), done(1, 1, 0));
 
         let (first, cursor) = ledger.read("acme", 0, 4).unwrap();
@@ -251,6 +316,64 @@ mod tests {
         );
         assert_eq!(ledger.read("acme", end, 100).unwrap().0.len(), 0);
         assert_eq!(ledger.read("umbrella", 0, 100).unwrap().0.len(), 0);
+    }
+
+    /// What is kept of a chain: each record's number and kind, and of a gap its end.
+    fn kept(ledger: &Ledger, chain: &[u8]) -> Vec<(u64, String, Option<u64>)> {
+        let (entries, _) = ledger.read("acme", 0, 100).unwrap();
+        let of_chain = entries.iter().filter(|entry| entry.chain_id == Digest::of(chain)).map(|entry| &entry.record);
+        let number = |record: &Map<String, Value>, name: &str| record.get(name).and_then(Value::as_u64);
+        of_chain
+            .map(|r| (number(r, "seq").unwrap(), r["kind"].as_str().unwrap().to_owned(), number(r, "to_seq")))
+            .collect()
+    }
+
+    fn record(seq: u64) -> (u64, String, Option<u64>) {
+        (seq, "x".into(), None)
+    }
+
+    fn hole(from_seq: u64, to_seq: u64) -> (u64, String, Option<u64>) {
+        (from_seq, "gap".into(), Some(to_seq))
+    }
+
+    #[test]
+    fn a_chain_that_is_not_known_goes_on_with_a_gap_on_record() {
+        let ledger = ledger(&Arc::new(MemoryStore::new()));
+        assert_eq!(
+            take(&ledger, b"one", 7, &[]),
+            Taken { next: 0, gap: true, ..Taken::default() },
+            "no word of a loss"
+        );
+        assert!(kept(&ledger, b"one").is_empty());
+        let taken = take(&ledger, b"one", 7, &records(7..9));
+        assert_eq!(taken, Taken { next: 9, stored: 2, lost: 7, ..Taken::default() });
+        // However often it comes again, and whatever comes late.
+        assert_eq!(take(&ledger, b"one", 7, &records(7..9)), Taken { next: 9, duplicates: 2, ..Taken::default() });
+        assert_eq!(take(&ledger, b"one", 0, &records(0..3)), Taken { next: 9, duplicates: 3, ..Taken::default() });
+        assert_eq!(take(&ledger, b"one", 9, &records(9..10)).next, 10);
+        assert_eq!(kept(&ledger, b"one"), [hole(0, 7), record(7), record(8), record(9)]);
+        let (entries, _) = ledger.read("acme", 0, 1).unwrap();
+        assert_eq!((entries[0].chain_id, entries[0].agent_id.as_str()), (Digest::of(b"one"), "a"));
+    }
+
+    #[test]
+    fn a_known_chain_is_asked_to_go_back_and_taken_if_it_cannot() {
+        let ledger = ledger(&Arc::new(MemoryStore::new()));
+        take(&ledger, b"one", 0, &records(0..2));
+        let asks = Taken { next: 2, gap: true, ..Taken::default() };
+        // What was under way behind the first one is no second attempt.
+        for first_seq in [5, 6, 7] {
+            assert_eq!(take(&ledger, b"one", first_seq, &records(first_seq..first_seq + 1)), asks);
+        }
+        let taken = take(&ledger, b"one", 5, &records(5..7));
+        assert_eq!(taken, Taken { next: 7, stored: 2, lost: 3, ..Taken::default() });
+        assert_eq!(take(&ledger, b"one", 5, &records(5..7)), Taken { next: 7, duplicates: 2, ..Taken::default() });
+        assert_eq!(kept(&ledger, b"one"), [record(0), record(1), hole(2, 5), record(5), record(6)]);
+        // The next gap is asked about anew; one that is closed leaves no trace.
+        assert!(take(&ledger, b"one", 9, &records(9..10)).gap);
+        assert_eq!(take(&ledger, b"one", 7, &records(7..10)).next, 10);
+        assert!(take(&ledger, b"one", 12, &records(12..13)).gap);
+        assert_eq!(kept(&ledger, b"one").iter().filter(|(_, kind, _)| kind == "gap").count(), 1);
     }
 
     #[test]

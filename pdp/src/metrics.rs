@@ -38,6 +38,7 @@ pub(crate) struct Metrics {
     pub(crate) audit_records: Counter,
     pub(crate) audit_duplicates: Counter,
     pub(crate) audit_gaps: Counter,
+    pub(crate) audit_lost: Counter,
     pub(crate) audit_rejects: Counter,
     decided: Histogram,
 }
@@ -103,6 +104,7 @@ impl Metrics {
             ("audit_records_total", "audit records stored", &self.audit_records),
             ("audit_duplicates_total", "audit records that were stored before", &self.audit_duplicates),
             ("audit_gaps_total", "audit batches that left a gap and were refused", &self.audit_gaps),
+            ("audit_lost_total", "audit records that nobody has any more; gaps stand for them", &self.audit_lost),
             ("audit_rejects_total", "audit records that can't be taken", &self.audit_rejects),
         ] {
             head(&mut text, name, "counter", help);

@@ -153,7 +153,7 @@ impl EdgeConfig {
     /// | `trusted_keys` | texts, PEM | none: no bundle is acceptable |
     /// | `identity_keys` | texts, PEM | none: the token's claims aren't used locally |
     /// | `ca_pem` | text, PEM | the system's certificates |
-    /// | `failure_mode` | `closed` or `open` | `closed` |
+    /// | `failure_mode` | `closed` or `open` (with a `state_dir`) | `closed` |
     /// | `fail_open_hours` | number | 24 |
     /// | `defer_timeout_ms` | number | 50 |
     /// | `obligations` | texts | none |
@@ -249,6 +249,7 @@ impl EdgeConfig {
     }
 
     /// What happens to an uncertain decision that the gateway can't be asked about; [`FailureMode::Closed`] unless said.
+    /// [`FailureMode::Open`] needs a [`state_dir`](Self::state_dir), so that its time ends in spite of restarts.
     #[must_use]
     pub fn failure_mode(mut self, mode: FailureMode) -> Self {
         self.failure_mode = mode;
@@ -341,6 +342,9 @@ impl EdgeConfig {
         }
         if self.state_dir.is_some() && self.store.is_some() {
             return refuse("choose a `state_dir` or a store, not both");
+        }
+        if self.failure_mode == FailureMode::Open && self.state_dir.is_none() && self.store.is_none() {
+            return refuse("`failure_mode` open needs a `state_dir`: when its time ends must survive a restart");
         }
         let pace = &self.reconnect;
         let times = [
@@ -529,9 +533,14 @@ mod tests {
             EdgeConfig::new("a").heartbeat_interval(Duration::MAX),
             EdgeConfig::new("a").reconnect(zero),
             EdgeConfig::new("a").audit_interval(Duration::ZERO),
+            EdgeConfig::new("a").failure_mode(FailureMode::Open),
         ];
         for config in cases {
             assert!(matches!(config.check(), Err(Error::Config(_))), "{config:?}");
         }
+        let open = || EdgeConfig::new("a").failure_mode(FailureMode::Open);
+        open().state_dir("state").check().unwrap();
+        let store = Arc::new(meshguard_engine::store::MemoryStore::new());
+        open().store(store, FloorFiles::in_memory()).check().unwrap();
     }
 }

@@ -17,7 +17,7 @@ use prost::Message;
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Miss};
 use crate::client::Gateway;
 use crate::failure::Cause;
 use crate::shared::Shared;
@@ -26,6 +26,9 @@ use crate::wire::{self, Answer, Failure};
 
 /// Questions under way at once.
 const MAX_QUESTIONS: usize = 256;
+
+/// The largest question put, encoded, in bytes.
+const MAX_QUESTION_BYTES: usize = 256 * 1024;
 
 /// Whom to ask.
 pub(crate) trait Ask: Send + Sync + 'static {
@@ -113,6 +116,11 @@ impl Deferrer {
             return Err(Cause::Error("the edge is closed".into()));
         }
         let question = wire::request(request, &self.tenant, held.map(|revision| revision.order()));
+        let size = question.encoded_len();
+        if size > MAX_QUESTION_BYTES {
+            let text = format!("the question has {size} bytes; the gateway is asked up to {MAX_QUESTION_BYTES}");
+            return Err(Cause::Error(text));
+        }
         let key = key(&self.tenant, program, &question);
         let flight = match self.flights.board(key, started, self.budget) {
             Boarded::Joined(flight) => {
@@ -133,9 +141,15 @@ impl Deferrer {
     /// Puts a question of one's own.
     fn depart(&self, key: Digest, flight: Arc<Flight>, question: v1::PolicyRequest, started: Instant) {
         let landing = Landing { key, flight, flights: Arc::clone(&self.flights), is_down: false };
-        if !self.breaker.admits(Instant::now()) {
-            landing
-                .land(Err(Cause::Unavailable("the gateway didn't answer lately, and isn't asked for a moment".into())));
+        if let Err(miss) = self.breaker.admit(Instant::now()) {
+            landing.land(Err(match miss {
+                Miss::Unreachable => {
+                    Cause::Unavailable("the gateway wasn't reached lately, and isn't asked for a moment".into())
+                }
+                Miss::Late => {
+                    Cause::Busy("the gateway didn't answer in time lately, and isn't asked for a moment".into())
+                }
+            }));
             return;
         }
         let call = Call {
@@ -207,14 +221,27 @@ impl Call {
         let patience = budget + budget / 2;
         let result = timeout_at((started + patience).into(), remote.ask(question.clone(), patience)).await;
         let in_time = started.elapsed() <= budget;
+        let miss = miss(&result, in_time);
         let result = match result {
             Ok(Ok(response)) => wire::answer(&question, response)
                 .map_err(|why| Cause::Error(format!("the gateway's answer is no decision: {why}"))),
             Ok(Err(status)) => Err(cause(&status)),
             Err(_) => Err(Cause::Unavailable("no answer in time".into())),
         };
-        breaker.tell(in_time && !matches!(result, Err(Cause::Unavailable(_))));
+        breaker.tell(miss);
         landing.land(result);
+    }
+}
+
+/// What a call's end says about the gateway; none if it was reached in time.
+fn miss<T, E>(result: &Result<Result<T, tonic::Status>, E>, in_time: bool) -> Option<Miss> {
+    use tonic::Code;
+    match result {
+        // The other side's clock, or ours, ran out on it: nothing says that it wasn't reached.
+        Ok(Err(status)) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => Some(Miss::Late),
+        Ok(Err(status)) if wire::failure(status) == Failure::Transport => Some(Miss::Unreachable),
+        Ok(_) if in_time => None,
+        Ok(_) | Err(_) => Some(Miss::Late),
     }
 }
 
@@ -234,12 +261,11 @@ struct Verdictless {
 }
 
 impl Verdictless {
-    fn tell(mut self, reached: bool) {
+    fn tell(mut self, miss: Option<Miss>) {
         self.told = true;
-        if reached {
-            self.breaker.reached();
-        } else {
-            self.breaker.missed(Instant::now());
+        match miss {
+            None => self.breaker.reached(),
+            Some(how) => self.breaker.missed(Instant::now(), how),
         }
     }
 }
@@ -247,7 +273,7 @@ impl Verdictless {
 impl Drop for Verdictless {
     fn drop(&mut self) {
         if !self.told {
-            self.breaker.missed(Instant::now());
+            self.breaker.missed(Instant::now(), Miss::Late);
         }
     }
 }
@@ -608,11 +634,40 @@ mod tests {
         // Calls end at one and a half budgets; the breaker opens with the fifth.
         let asked: Vec<Question> = rig.questions.iter().take(5).collect();
         eventually(|| rig.deferrer.breaker() == "open");
-        assert_eq!(effect(rig.ask(testing::uncertain()).join().unwrap()), Err("unavailable"));
+        let mut other = testing::uncertain();
+        other.request_id = "another".into();
+        for request in [testing::uncertain(), other] {
+            assert_eq!(effect(rig.ask(request).join().unwrap()), Err("busy"), "slow isn't gone: nothing may open");
+        }
         assert!(rig.questions.try_recv().is_err(), "an open breaker asks nobody");
         for late in asked {
             assert!(late.answer.send(Ok(says(v1::Effect::Allow, rig.held()))).is_err(), "a late answer has no reader");
         }
+    }
+
+    #[test]
+    fn a_gateway_that_is_gone_is_unavailable_also_to_who_is_not_let_ask() {
+        let rig = rig(LONG);
+        for _ in 0..5 {
+            assert_eq!(effect(rig.answered(|_| Err(Status::unavailable("gone")))), Err("unavailable"));
+        }
+        eventually(|| rig.deferrer.breaker() == "open");
+        assert_eq!(effect(rig.ask(testing::uncertain()).join().unwrap()), Err("unavailable"));
+        assert!(rig.questions.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_large_question_is_not_put() {
+        let rig = rig(LONG);
+        let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(MAX_QUESTION_BYTES));
+        let waiting = rig.ask(testing::uncertain().context(&large).unwrap());
+        assert_eq!(effect(waiting.join().unwrap()), Err("error"));
+        assert!(rig.questions.try_recv().is_err());
+        let held = rig.held();
+        let fits = format!(r#"{{"text":"{}"}}"#, "x".repeat(MAX_QUESTION_BYTES - 1024));
+        let waiting = rig.ask(testing::uncertain().context(&fits).unwrap());
+        rig.question().answer.send(Ok(says(v1::Effect::Allow, held))).unwrap();
+        assert_eq!(effect(waiting.join().unwrap()), Ok(Effect::Allow));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::FailureMode;
 pub(crate) enum Cause {
     /// The gateway couldn't be reached, or didn't answer in time. The only cause that fail-open knows.
     Unavailable(String),
-    /// Too many questions wait already, here or there.
+    /// Too many questions wait already, here or there; or the gateway is so slow that it isn't asked for a moment.
     Busy(String),
     /// It answered, but not with a decision; or it refused to.
     Error(String),

@@ -152,8 +152,10 @@ impl Uplink {
         if let Some(next_seq) = ack.acked_through.and_then(|next_seq| flight.believe(chain, next_seq)) {
             let engine = Arc::clone(&self.engine);
             blocking(move || engine.journal().ack(chain, next_seq)).await?.map_err(|e| End::Lost(e.to_string()))?;
-            flight.acknowledged(chain, next_seq);
-            self.backoff.reset();
+            // An acknowledgement of nothing new is no sign that it works.
+            if flight.acknowledged(chain, next_seq) {
+                self.backoff.reset();
+            }
             self.shared.update(|_| ());
         }
         if let Some(seq) = ack.need_from {
@@ -176,8 +178,8 @@ struct Flight {
     sent: VecDeque<Sent>,
     /// Where the next batch starts; none: at the oldest record not acknowledged.
     position: Option<(ChainId, u64)>,
-    /// The end of what was ever sent on this stream, by chain.
-    highest: HashMap<ChainId, u64>,
+    /// What was ever sent on this stream, by chain.
+    sent_ever: HashMap<ChainId, Extent>,
     /// What the gateway asked to be sent again, and hasn't acknowledged since.
     asked_again: Option<(ChainId, u64)>,
     held_until: Instant,
@@ -191,6 +193,12 @@ struct Sent {
     end: u64,
 }
 
+struct Extent {
+    /// Every lower number is acknowledged.
+    acked: u64,
+    end: u64,
+}
+
 impl Flight {
     fn new(sender: Sender<v1::AuditBatch>, tenant: String) -> Self {
         let now = Instant::now();
@@ -199,7 +207,7 @@ impl Flight {
             tenant,
             sent: VecDeque::new(),
             position: None,
-            highest: HashMap::new(),
+            sent_ever: HashMap::new(),
             asked_again: None,
             held_until: now,
             heard: now,
@@ -236,7 +244,8 @@ impl Flight {
             self.heard = Instant::now();
         }
         self.position = Some((chain, end));
-        self.highest.entry(chain).and_modify(|highest| *highest = end.max(*highest)).or_insert(end);
+        let extent = self.sent_ever.entry(chain).or_insert(Extent { acked: first, end });
+        extent.end = end.max(extent.end);
         self.sent.push_back(Sent { chain, first, end });
         Ok(())
     }
@@ -244,15 +253,20 @@ impl Flight {
     /// As much of an acknowledgement as is about what this stream sent. The gateway may rightly know more, from earlier
     /// streams; trimmed is only what it was seen to be sent.
     fn believe(&self, chain: ChainId, next_seq: u64) -> Option<u64> {
-        self.highest.get(&chain).map(|highest| next_seq.min(*highest))
+        self.sent_ever.get(&chain).map(|extent| next_seq.min(extent.end))
     }
 
-    fn acknowledged(&mut self, chain: ChainId, next_seq: u64) {
+    /// Says whether that is more than was acknowledged before.
+    fn acknowledged(&mut self, chain: ChainId, next_seq: u64) -> bool {
         self.sent.retain(|sent| sent.chain != chain || sent.end > next_seq);
         self.heard = Instant::now();
         if self.asked_again.is_some_and(|(asked, seq)| asked == chain && next_seq > seq) {
             self.asked_again = None;
         }
+        let Some(extent) = self.sent_ever.get_mut(&chain) else { return false };
+        let is_progress = next_seq > extent.acked;
+        extent.acked = extent.acked.max(next_seq);
+        is_progress
     }
 
     /// There is a gap at the gateway: everything from there again. Twice the same one means it can't be closed.
@@ -322,6 +336,16 @@ mod tests {
         assert!(flight.rewind(chain, 2).is_err(), "a gap that can't be closed");
         flight.acknowledged(chain, 4);
         flight.rewind(chain, 2).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_new_is_progress() {
+        let (mut flight, _receiver) = flight();
+        let chain = Digest::of(b"chain");
+        assert!(!flight.acknowledged(chain, 9), "nothing was sent");
+        flight.send(batch(5, 10)).unwrap();
+        let progress = [0, 5, 7, 7, 6, 15, 15].map(|next_seq| flight.acknowledged(chain, next_seq));
+        assert_eq!(progress, [false, false, true, false, false, true, false]);
     }
 
     #[tokio::test(start_paused = true)]

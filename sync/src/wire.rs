@@ -31,11 +31,14 @@ const MAX_WORDS: usize = 1024;
 /// A request on its way to the gateway, asking for an answer at least as new as what is held here.
 pub(crate) fn request(request: &Request, tenant: &str, held: Option<AtLeast>) -> v1::PolicyRequest {
     let at_least = request.at_least_revision.max(held);
+    // Without an actor the request is about whoever is bound to it, and not about whose token carries the question.
+    let bound = request.bound_identity().filter(|_| request.actor.id.is_empty());
+    let actor_id = bound.map_or_else(|| request.actor.id.clone(), |identity| identity.subject().to_owned());
     v1::PolicyRequest {
         tenant_id: tenant.to_owned(),
         request_id: request.request_id.clone(),
         actor: Some(v1::Actor {
-            id: request.actor.id.clone(),
+            id: actor_id,
             spiffe_id: request.actor.spiffe_id.clone(),
             name: request.actor.name.clone(),
             trust_tier: request.actor.trust_tier.clone(),
@@ -66,9 +69,10 @@ pub(crate) fn request(request: &Request, tenant: &str, held: Option<AtLeast>) ->
     }
 }
 
-/// `server/tool`, or just a tool.
+/// `server/tool`, or just a tool. Without a server's name nothing is split off: the other side puts a slash only behind one,
+/// and must read what was said here.
 fn mcp_tool(text: &str) -> Option<v1::McpTool> {
-    let (server, name) = text.split_once('/').unwrap_or(("", text));
+    let (server, name) = text.split_once('/').filter(|(server, _)| !server.is_empty()).unwrap_or(("", text));
     (!text.is_empty()).then(|| v1::McpTool {
         server_name: server.to_owned(),
         name: name.to_owned(),
@@ -563,6 +567,37 @@ mod tests {
         asked.at_least_revision = Some(AtLeast { key_epoch: 1, version: 9 });
         assert_eq!(request(&asked, "acme", Some(held)).at_least_revision.unwrap().version, 9);
         assert_eq!(request(&Request::new("a", "b"), "acme", None).at_least_revision, None);
+    }
+
+    #[test]
+    fn a_tool_is_read_as_it_was_said() {
+        // As the control plane reads it.
+        let read = |tool: Option<v1::McpTool>| match tool {
+            None => String::new(),
+            Some(tool) if tool.server_name.is_empty() => tool.name,
+            Some(tool) => format!("{}/{}", tool.server_name, tool.name),
+        };
+        let mut random = fastrand::Rng::with_seed(5);
+        let odd = ["/github/x", "a//b", "a", "", "a/b/c", "/", "//", "a/", "/a"].map(str::to_owned);
+        let mut text = || (0..random.usize(..8)).map(|_| ['/', 'a', 'é', ' '][random.usize(..4)]).collect::<String>();
+        let more: Vec<String> = (0..2000).map(|_| text()).collect();
+        for text in odd.into_iter().chain(more) {
+            assert_eq!(read(mcp_tool(&text)), text);
+        }
+    }
+
+    #[test]
+    fn a_question_without_an_actor_is_about_who_is_bound_to_it() {
+        use meshguard_engine::token::{Claims, KeySet};
+        use meshguard_engine::{SigningKey, Tier};
+        let (key, now_ms) = (SigningKey::generate().unwrap(), 1_800_000_000_000);
+        let token = Claims::new("acme", "worker-3", Tier::Trusted, now_ms, 60).sign(&key).unwrap();
+        let identity = KeySet::new(vec![key.public().unwrap()]).verify(&token, now_ms).unwrap();
+        let identity = std::sync::Arc::new(identity);
+        let id = |asked: &Request| request(asked, "acme", None).actor.unwrap().id;
+        assert_eq!(id(&Request::new("", "x")), "");
+        assert_eq!(id(&Request::new("", "x").with_identity(identity.clone())), "worker-3");
+        assert_eq!(id(&Request::new("agent-7", "x").with_identity(identity)), "agent-7");
     }
 
     #[test]

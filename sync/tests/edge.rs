@@ -235,7 +235,9 @@ fn silence_is_a_deny_within_the_budget_unless_fail_open_is_chosen() {
     let running = Running::start();
     running.gateway.publish(publisher.sign(1, &REMOTE));
     for (mode, effect) in [(FailureMode::Closed, Effect::Deny), (FailureMode::Open, Effect::Allow)] {
-        let edge = Edge::open(publisher.config(&running.url()).failure_mode(mode)).unwrap();
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let config = publisher.config(&running.url()).state_dir(first.path()).failure_mode(mode);
+        let edge = Edge::open(config).unwrap();
         assert!(edge.wait_until_live(PATIENCE));
         let stale = Request::new("agent-7", "pay").entrypoint("data.meshguard.fresh");
         while edge.status().engine.policy_age_ms == Some(0) {
@@ -251,7 +253,8 @@ fn silence_is_a_deny_within_the_budget_unless_fail_open_is_chosen() {
 
         // A refusal isn't silence: nothing opens.
         running.gateway.script().evaluate = Some(Err(Status::resource_exhausted("too much")));
-        let config = publisher.config(&running.url()).failure_mode(mode).defer_timeout(PATIENCE);
+        let config = publisher.config(&running.url()).state_dir(second.path());
+        let config = config.failure_mode(mode).defer_timeout(PATIENCE);
         let patient = Edge::open(config).unwrap();
         assert!(patient.wait_until_live(PATIENCE));
         assert!(patient.decide(&uncertain()).has_reason(ReasonCode::RemoteBusy));
@@ -335,7 +338,9 @@ fn closing_ends_the_network_and_not_the_decisions() {
     let publisher = Publisher::new();
     let running = Running::start();
     running.gateway.publish(publisher.sign(1, &REMOTE));
-    let edge = Edge::open(publisher.config(&running.url()).failure_mode(FailureMode::Open)).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let config = publisher.config(&running.url()).state_dir(state.path());
+    let edge = Edge::open(config.failure_mode(FailureMode::Open)).unwrap();
     assert!(edge.wait_until_live(PATIENCE));
     edge.close();
     edge.close();

@@ -73,7 +73,10 @@ fn what_is_held_is_not_replaced_by_an_older_file() {
 
 #[test]
 fn nothing_is_uncertain_enough_to_fail_open_without_a_gateway() {
-    let edge = Edge::open(EdgeConfig::new("acme").failure_mode(FailureMode::Open)).unwrap();
+    let config = || EdgeConfig::new("acme").failure_mode(FailureMode::Open);
+    assert!(matches!(Edge::open(config()), Err(Error::Config(_))), "nor without a place to keep when it ends");
+    let state = tempfile::tempdir().unwrap();
+    let edge = Edge::open(config().state_dir(state.path())).unwrap();
     let decision = edge.decide(&Request::new("a", "read"));
     assert!(!decision.is_allowed() && decision.has_reason(ReasonCode::NoBundle));
 }

@@ -33,16 +33,19 @@ fn agent(state: &State, metadata: &MetadataMap) -> Result<Arc<Identity>, Status>
         // Not judged: the client keeps what it has and comes back.
         return Err(Failure::unavailable("stopping", "the server is stopping").into());
     }
-    let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-    Ok(state.auth.agent(authorization).inspect_err(|_| state.metrics.unauthenticated.add(1))?)
+    let checked = said(metadata, "authorization").map_err(Failure::unauthenticated);
+    let checked = checked.and_then(|authorization| state.auth.agent(authorization));
+    Ok(checked.inspect_err(|_| state.metrics.unauthenticated.add(1))?)
 }
 
 fn caller(state: &State, metadata: &MetadataMap) -> Result<Caller, Status> {
     let identity = agent(state, metadata)?;
-    let scope = match metadata.get(SCOPE) {
-        None => DEFAULT_SCOPE.to_owned(),
-        Some(value) => value.to_str().map(str::to_owned).map_err(|_| Failure::bad_input("scope: not ASCII"))?,
-    };
+    let scope = said(metadata, SCOPE).map_err(Failure::bad_input)?.unwrap_or(DEFAULT_SCOPE).to_owned();
     check_name("scope", &scope).map_err(Failure::bad_input)?;
     Ok(Caller { identity, scope })
+}
+
+/// See [`crate::http::said`].
+fn said<'a>(metadata: &'a MetadataMap, name: &str) -> Result<Option<&'a str>, String> {
+    crate::http::said(metadata.as_ref(), name)
 }

@@ -212,7 +212,7 @@ pub(super) async fn chains(
     let chains = chains.iter().map(|chain| {
         json!({
             "chain_id": chain.chain_id, "agent_id": chain.agent_id, "next_seq": chain.next_seq,
-            "records": chain.next_seq, "last_ms": chain.last_ms,
+            "records": chain.next_seq.saturating_sub(chain.lost), "lost": chain.lost, "last_ms": chain.last_ms,
         })
     });
     Ok(Json(chains.collect::<Vec<_>>()).into_response())

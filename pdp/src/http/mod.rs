@@ -85,15 +85,19 @@ impl FromRequestParts<Shared> for Agent {
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Failure> {
         let identity = agent(state, &parts.headers)?;
-        let scope = header_text(&parts.headers, grpc::SCOPE).unwrap_or(DEFAULT_SCOPE).to_owned();
+        let scope = said(&parts.headers, grpc::SCOPE).map_err(Failure::bad_input)?.unwrap_or(DEFAULT_SCOPE).to_owned();
         check_name("scope", &scope).map_err(Failure::bad_input)?;
         Ok(Self(Caller { identity, scope }))
     }
 }
 
 fn agent(state: &State, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
-    let authorization = header_text(headers, header::AUTHORIZATION.as_str());
-    state.auth.agent(authorization).inspect_err(|_| state.metrics.unauthenticated.add(1))
+    let checked = authorization(headers).and_then(|authorization| state.auth.agent(authorization));
+    checked.inspect_err(|_| state.metrics.unauthenticated.add(1))
+}
+
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    said(headers, header::AUTHORIZATION.as_str()).map_err(Failure::unauthenticated)
 }
 
 // === impl Admin ===
@@ -105,8 +109,8 @@ impl FromRequestParts<Shared> for Admin {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Failure> {
-        let authorization = header_text(&parts.headers, header::AUTHORIZATION.as_str());
-        state.auth.admin(authorization).inspect_err(|_| state.metrics.unauthenticated.add(1))?;
+        let checked = authorization(&parts.headers).and_then(|authorization| state.auth.admin(authorization));
+        checked.inspect_err(|_| state.metrics.unauthenticated.add(1))?;
         Ok(Self)
     }
 }
@@ -147,6 +151,20 @@ impl FromRequest<Shared> for Whole {
     }
 }
 
+/// What a header says on which the answer depends.
+///
+/// # Errors
+/// It can't be read, or there are two: neither is as if there were none. Which header; nothing of what it holds.
+pub(crate) fn said<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, String> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| format!("`{name}` must be visible ASCII")),
+        (Some(_), Some(_)) => Err(format!("`{name}` came more than once; send it once")),
+    }
+}
+
+/// What a header says of which nothing but convenience depends.
 fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -8,7 +8,7 @@ use meshguard_engine::Request;
 use meshguard_proto::v1::{Effect, PolicyResponse};
 use serde_json::{Value, json};
 
-use super::{Agent, Shared, header_text, json as answers};
+use super::{Agent, Shared, json as answers, said};
 use crate::evaluate::evaluate;
 use crate::failure::Failure;
 
@@ -35,17 +35,16 @@ pub(super) async fn check(
 }
 
 fn read(headers: &HeaderMap) -> Result<Request, Failure> {
-    let text = |name| header_text(headers, name).unwrap_or_default();
-    let action = text("x-meshguard-action");
+    let text = |name| said(headers, name).map(Option::unwrap_or_default).map_err(Failure::bad_input);
+    let action = text("x-meshguard-action")?;
     if action.is_empty() {
         return Err(Failure::bad_input("say what is to be done in `X-MeshGuard-Action`"));
     }
-    let mut request = Request::new(text("x-meshguard-agent-id"), action).resource(text("x-meshguard-resource"));
-    request.trace_id = text("x-meshguard-trace-id").to_owned();
-    match headers.get("x-meshguard-meta").map(|value| value.to_str()) {
+    let mut request = Request::new(text("x-meshguard-agent-id")?, action).resource(text("x-meshguard-resource")?);
+    request.trace_id = text("x-meshguard-trace-id")?.to_owned();
+    match said(headers, "x-meshguard-meta").map_err(Failure::bad_input)? {
         None => Ok(request),
-        Some(Ok(meta)) => request.context(meta).map_err(|e| Failure::bad_input(format!("X-MeshGuard-Meta: {e}"))),
-        Some(Err(_)) => Err(Failure::bad_input("X-MeshGuard-Meta: not ASCII")),
+        Some(meta) => request.context(meta).map_err(|e| Failure::bad_input(format!("X-MeshGuard-Meta: {e}"))),
     }
 }
 

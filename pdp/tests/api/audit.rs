@@ -45,6 +45,34 @@ async fn duplicates_gaps_and_retries() {
     assert_eq!(chains, [(Some(6), Some(6)), (Some(1), Some(1))]);
 }
 
+#[tokio::test]
+async fn records_that_nobody_has_leave_a_gap_on_record() {
+    let world = World::new();
+    // The ledger is new, the edges aren't; the first chain is also one that has to be asked back.
+    let batches = [batch(1, 4..6), batch(1, 4..6), batch(1, 8..9), batch(1, 9..10), batch(1, 8..9), batch(1, 8..10)];
+    let stream = tokio_stream::iter(batches);
+    let mut acks = within(world.sync().await.ingest_audit(stream)).await.unwrap().into_inner();
+    let mut got = vec![];
+    while let Some(ack) = within(acks.message()).await.unwrap() {
+        got.push((ack.acked_through, ack.need_from));
+    }
+    let expected = [(6, None), (6, None), (6, Some(6)), (6, Some(6)), (9, None), (10, None)];
+    assert_eq!(got, expected.map(|(next, need)| (Some(next), need)));
+
+    let (_, page) = world.admin("GET", "/api/v1/admin/audit?tenant=acme", "").json();
+    let records = page["records"].as_array().unwrap();
+    assert_eq!(stored(&world, "agent-7"), [0, 4, 5, 6, 8, 9]);
+    let gaps: Vec<_> = records.iter().filter(|record| record["kind"] == "gap").collect();
+    let of = |gap: &serde_json::Value| (gap["from_seq"].as_u64(), gap["to_seq"].as_u64());
+    assert_eq!(gaps.iter().map(|gap| of(gap)).collect::<Vec<_>>(), [(Some(0), Some(4)), (Some(6), Some(8))]);
+    assert!(gaps.iter().all(|gap| gap["chain_id"] == "01".repeat(32)));
+    let (_, chains) = world.admin("GET", "/api/v1/admin/audit/chains?tenant=acme", "").json();
+    let count = |name: &str| chains[0][name].as_u64();
+    assert_eq!([count("next_seq"), count("records"), count("lost")], [Some(10), Some(4), Some(6)]);
+    let metrics = String::from_utf8(world.call("GET", "/metrics", &[], "").body).unwrap();
+    assert!(metrics.lines().any(|line| line == "meshguard_pdp_audit_lost_total 6"), "{metrics}");
+}
+
 #[test]
 fn http_takes_the_same_bytes() {
     let world = World::new();

@@ -1,5 +1,7 @@
 //! A server with a publisher and its agents.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -166,6 +168,19 @@ impl World {
             .collect();
         let status = response.status().as_u16();
         Answer { status, headers, body: response.body_mut().read_to_vec().unwrap() }
+    }
+
+    /// A GET with headers that no well-behaved client sends.
+    pub(crate) fn raw(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut stream = TcpStream::connect(self.server().addr()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: pdp\r\nconnection: close\r\n{headers}\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
     }
 
     pub(crate) async fn channel(&self) -> Channel {

@@ -230,6 +230,60 @@ fn proxy_check_says_2xx_for_an_allow_only() {
 }
 
 #[test]
+fn headers_that_cannot_be_read_are_not_as_if_absent() {
+    let world = World::published();
+    let bearer = format!("Bearer {}", world.token("acme", "agent-7"));
+    let good = [
+        ("authorization", bearer.as_str()),
+        ("x-meshguard-action", "files.read"),
+        ("x-meshguard-agent-id", "agent-7"),
+        ("x-meshguard-resource", "r"),
+        ("x-meshguard-trace-id", "t"),
+        ("x-meshguard-meta", "{}"),
+        ("x-meshguard-scope", "default"),
+    ];
+    let check = |headers: &[(&str, &str)]| world.raw("/proxy/check", headers);
+    assert_eq!(check(&good).0, 200);
+    for (at, (name, value)) in good.into_iter().enumerate() {
+        let expected = if name == "authorization" { (401, "bad_token") } else { (400, "bad_input") };
+        let odd = format!("{value}é");
+        let mut unreadable = good;
+        unreadable[at].1 = &odd;
+        let doubled = [&good[..], &[(name, value)]].concat();
+        for headers in [&unreadable[..], &doubled[..]] {
+            let (status, body) = check(headers);
+            assert_eq!((status, body["error"]["code"].as_str().unwrap()), expected, "{name}: {body}");
+            assert!(!body.to_string().contains(&bearer), "{body}");
+        }
+    }
+    let admin = format!("Bearer {}", world.server().admin_token().expose());
+    let twice = [("authorization", admin.as_str()), ("authorization", admin.as_str())];
+    assert_eq!(world.raw("/api/v1/admin/edges", &twice[..1]).0, 200);
+    assert_eq!(world.raw("/api/v1/admin/edges", &twice).0, 401);
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_be_read_is_not_as_if_absent() {
+    let world = World::published();
+    let bearer = format!("Bearer {}", world.token("acme", "agent-7"));
+    let ask = async |metadata: &[(&'static str, &[u8])]| {
+        let mut asked = tonic::Request::new(request("files.read"));
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in metadata {
+            headers.append(*name, http::HeaderValue::from_bytes(value).unwrap());
+        }
+        *asked.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
+        let mut pdp = v1::mesh_guard_pdp_client::MeshGuardPdpClient::new(world.channel().await);
+        within(pdp.evaluate(asked)).await.map(|_| ()).map_err(|status| status.code())
+    };
+    let (token, scope) = (("authorization", bearer.as_bytes()), ("x-meshguard-scope", &b"default"[..]));
+    assert_eq!(ask(&[token, scope]).await, Ok(()));
+    assert_eq!(ask(&[token, token]).await, Err(Code::Unauthenticated));
+    assert_eq!(ask(&[token, scope, scope]).await, Err(Code::InvalidArgument));
+    assert_eq!(ask(&[token, ("x-meshguard-scope", b"default\xe9")]).await, Err(Code::InvalidArgument));
+}
+
+#[test]
 fn metrics_count() {
     let world = World::published();
     let _ = ask(&world, json!({"action": "files.read"}));

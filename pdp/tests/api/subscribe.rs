@@ -193,6 +193,51 @@ async fn a_refused_head_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn only_a_lasting_refusal_is_remembered() {
+    use v1::nack::Stage;
+    let world = World::with(|config| config.heartbeat_interval = Duration::from_millis(20));
+    let one = world.publish(1, POLICY);
+    let two = world.publish(2, &policy_with("two"));
+    for (stage, expected) in [
+        (Stage::Store, Some((Kind::Delta, Reason::Behind))),
+        (Stage::Expired, Some((Kind::Delta, Reason::Behind))),
+        (Stage::Version, Some((Kind::Delta, Reason::Behind))),
+        // What the edge made of a delta had another digest: whatever it says to have, it gets everything.
+        (Stage::Digest, Some((Kind::Snapshot, Reason::NoBase))),
+        (Stage::Signature, None),
+        (Stage::Tenant, None),
+        (Stage::Limit, None),
+        (Stage::Parse, None),
+        (Stage::Compile, None),
+        (Stage::Smoke, None),
+        (Stage::Store, Some((Kind::Delta, Reason::Behind))),
+    ] {
+        let nack = v1::Nack { stage: stage.into(), code: "x".into(), ..Default::default() };
+        report(&world, one, v1::outcome::Verdict::Nack(nack), two).await;
+        let mut events = within(world.pdp().await.subscribe(subscription(Some(one)))).await.unwrap().into_inner();
+        let Event::Hello(_) = next(&mut events).await else { panic!("a hello is due") };
+        match expected {
+            Some(why) => {
+                let update = Update::read(&mut events).await;
+                assert_eq!((update.why(), update.revision), (why, wire(two)), "{stage:?}");
+                assert_eq!(update.files.len(), if why.0 == Kind::Snapshot { 2 } else { 1 }, "{stage:?}");
+            }
+            None => {
+                let event = within(events.message()).await.unwrap().unwrap().event;
+                assert!(matches!(event, Some(Event::Heartbeat(_))), "{stage:?}: {event:?}");
+            }
+        }
+    }
+    // An update that was taken ends the matter.
+    let nack = v1::Nack { stage: Stage::Digest.into(), ..Default::default() };
+    report(&world, one, v1::outcome::Verdict::Nack(nack), two).await;
+    report(&world, one, v1::outcome::Verdict::Ack(v1::Ack {}), one).await;
+    let mut events = within(world.pdp().await.subscribe(subscription(Some(one)))).await.unwrap().into_inner();
+    let Event::Hello(_) = next(&mut events).await else { panic!("a hello is due") };
+    assert_eq!(Update::read(&mut events).await.why(), (Kind::Delta, Reason::Behind));
+}
+
+#[tokio::test]
 async fn heads_that_nobody_reads_collapse() {
     let world = World::published();
     let mut events = open(&world, subscription(None)).await;
