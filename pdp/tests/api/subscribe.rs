@@ -216,16 +216,16 @@ async fn only_a_lasting_refusal_is_remembered() {
         report(&world, one, v1::outcome::Verdict::Nack(nack), two).await;
         let mut events = within(world.pdp().await.subscribe(subscription(Some(one)))).await.unwrap().into_inner();
         let Event::Hello(_) = next(&mut events).await else { panic!("a hello is due") };
+        // Before the first heartbeat, if at all: one that never comes must not be waited for.
+        let event = within(events.message()).await.unwrap().unwrap().event;
         match expected {
             Some(why) => {
-                let update = Update::read(&mut events).await;
+                let Some(Event::Intent(intent)) = event else { panic!("{stage:?}: {event:?}") };
+                let update = Update::rest(&mut events, intent).await;
                 assert_eq!((update.why(), update.revision), (why, wire(two)), "{stage:?}");
                 assert_eq!(update.files.len(), if why.0 == Kind::Snapshot { 2 } else { 1 }, "{stage:?}");
             }
-            None => {
-                let event = within(events.message()).await.unwrap().unwrap().event;
-                assert!(matches!(event, Some(Event::Heartbeat(_))), "{stage:?}: {event:?}");
-            }
+            None => assert!(matches!(event, Some(Event::Heartbeat(_))), "{stage:?}: {event:?}"),
         }
     }
     // An update that was taken ends the matter.
