@@ -10,7 +10,7 @@
 )]
 
 use harness::{NOW_MS, Publisher, Scene, bundle, files};
-use meshguard_engine::store::{Batch, Durability, Store};
+use meshguard_engine::store::{Batch, Durability, Entry, FloorFiles, Store, StoreError};
 use meshguard_engine::{Applied, Digest, Effect, Engine, Error, Request, Revision, Stage, State, Target};
 
 fn effect(engine: &Engine) -> Effect {
@@ -220,6 +220,41 @@ fn an_older_bundle_that_serves_in_anothers_place_was_confirmed_by_nobody() {
     batch.put("t/acme/default/active", "rubbish");
     scene.store.write(batch, Durability::Power).unwrap();
     assert_eq!(served(&scene.open()), Some(1));
+}
+
+/// A store that refuses one write: the one that `left` counts down to.
+struct RefusesOne {
+    store: std::sync::Arc<meshguard_engine::store::MemoryStore>,
+    left: std::sync::atomic::AtomicU32,
+}
+
+impl Store for RefusesOne {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.store.scan(from, to, limit)
+    }
+
+    fn write(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
+        match self.left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) {
+            1 => Err(StoreError::Io("full".into())),
+            _ => self.store.write(batch, durability),
+        }
+    }
+}
+
+#[test]
+fn a_write_that_fails_at_start_costs_no_bundle() {
+    let scene = Scene::new();
+    drop(scene.serving(allow()));
+    // A start writes three times: the journal's chain, the mark of the compilation, and that mark's removal.
+    for refused in [2, 3] {
+        let store = RefusesOne { store: std::sync::Arc::clone(&scene.store), left: refused.into() };
+        let engine = scene.builder().store(std::sync::Arc::new(store), FloorFiles::in_memory()).open().unwrap();
+        assert_eq!((served(&engine), effect(&engine)), (Some(1), Effect::Allow), "write {refused}");
+    }
 }
 
 #[test]

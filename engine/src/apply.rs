@@ -63,7 +63,7 @@ impl Engine {
 
     /// Serves `bundle` from now on. When it returns, a restart serves it too.
     ///
-    /// Compiles on the calling thread; decisions go on meanwhile, and none fails or waits for the swap.
+    /// Waits for the compilation; decisions go on meanwhile, and none fails or waits for the swap.
     ///
     /// # Errors
     /// Why it isn't served. What served before still does.
@@ -180,8 +180,8 @@ impl Engine {
         Ok(Applied::Activated { from })
     }
 
-    /// Bodies, manifest and floor, in one synced batch. What served becomes the one before, and
-    /// bodies that only the one before that needed go out.
+    /// Bodies, manifest and floor, in one synced batch. What served becomes the one before, and bodies that neither of the
+    /// two needs go out.
     fn persist(&self, bundle: &VerifiedBundle) -> Result<(), Error> {
         let mut batch = Batch::new();
         let stored = [self.store.get(&self.layout.active())?, self.store.get(&self.layout.previous())?];
@@ -274,7 +274,10 @@ impl Engine {
         let program = compile(bundle, remote_data);
         let mut batch = Batch::new();
         batch.delete(self.layout.quarantine(&revision.manifest));
-        self.store.write(batch, Durability::Process)?;
+        if let Err(error) = self.store.write(batch, Durability::Process) {
+            // A mark too many is better than a good bundle too few.
+            tracing::warn!(%error, "can't take back the mark of a compilation");
+        }
         Ok(program?)
     }
 
