@@ -54,7 +54,7 @@ pub extern "C" fn mg_version() -> *const c_char {
 /// | `identity_keys`          | texts, PEM         | none: the token's claims aren't used here              |
 /// | `ca_pem`                 | text, PEM          | the system's certificates                              |
 /// | `allow_plaintext`        | boolean            | `false`                                                |
-/// | `failure_mode`           | `closed` or `open` | `closed`                                               |
+/// | `failure_mode`           | `closed` or `open` | `closed`; `open` needs a `state_dir`                   |
 /// | `fail_open_hours`        | number             | 24                                                     |
 /// | `defer_timeout_ms`       | number             | 50                                                     |
 /// | `obligations`            | texts              | none: a decision that carries one is a deny            |
