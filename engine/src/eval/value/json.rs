@@ -1,0 +1,502 @@
+//! JSON: read strictly or as Go reads it, and written as Go writes it. Neither recurses.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use super::number::NumberError;
+use super::{Number, Object, Value};
+
+/// How a document is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// Objects and arrays within each other.
+    pub(crate) max_depth: usize,
+    /// Whether what two readers could read differently is taken as Go's `encoding/json` takes it: of equal keys the last
+    /// one, half a surrogate pair as U+FFFD.
+    pub(crate) lenient: bool,
+}
+
+/// For requests: 32 levels, nothing ambiguous.
+pub(crate) const STRICT: Reading = Reading { max_depth: 32, lenient: false };
+
+/// For data files: as deep as a value may be, nothing ambiguous.
+pub(crate) const DATA: Reading = Reading { max_depth: super::MAX_DEPTH as usize, lenient: false };
+
+/// For `json.unmarshal` and its like.
+pub(crate) const GO: Reading = Reading { max_depth: super::MAX_DEPTH as usize, lenient: true };
+
+/// Why a text can't be read as JSON, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at byte {at}")]
+pub(crate) struct JsonError {
+    pub(crate) what: String,
+    /// Bytes from the beginning.
+    pub(crate) at: usize,
+}
+
+/// Reads one document.
+///
+/// # Errors
+/// It isn't JSON, is too deep, holds a number that can't be held, or, unless lenient, is ambiguous.
+pub(crate) fn read(text: &str, reading: Reading) -> Result<Value, JsonError> {
+    Reader { text, at: 0, reading }.document()
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    reading: Reading,
+}
+
+/// A composite that isn't complete.
+enum Open {
+    Array(Vec<Value>),
+    Object { entries: Vec<(Value, Value)>, key: Value },
+}
+
+impl Reader<'_> {
+    fn document(mut self) -> Result<Value, JsonError> {
+        let mut open: Vec<Open> = vec![];
+        loop {
+            // Here a value is expected.
+            self.space();
+            let mut value = match self.peek() {
+                Some(b'[') => {
+                    self.enter(open.len())?;
+                    if self.closes(b']') {
+                        Value::array(vec![])
+                    } else {
+                        open.push(Open::Array(vec![]));
+                        continue;
+                    }
+                }
+                Some(b'{') => {
+                    self.enter(open.len())?;
+                    if self.closes(b'}') {
+                        Value::object(vec![])
+                    } else {
+                        let key = self.key()?;
+                        open.push(Open::Object { entries: vec![], key });
+                        continue;
+                    }
+                }
+                Some(b'"') => Value::from(self.string()?),
+                Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
+                _ => self.word()?,
+            };
+            // Here a value is complete; it may complete what it stands in.
+            loop {
+                self.space();
+                match open.pop() {
+                    None if self.at == self.text.len() => return Ok(value),
+                    None => return Err(self.error("something follows the document")),
+                    Some(Open::Array(mut items)) => {
+                        items.push(value);
+                        match self.next() {
+                            Some(b',') => {
+                                open.push(Open::Array(items));
+                                break;
+                            }
+                            Some(b']') => value = Value::array(items),
+                            _ => return Err(self.error_before("expected `,` or `]`")),
+                        }
+                    }
+                    Some(Open::Object { mut entries, key }) => {
+                        entries.push((key, value));
+                        match self.next() {
+                            Some(b',') => {
+                                self.space();
+                                let key = self.key()?;
+                                open.push(Open::Object { entries, key });
+                                break;
+                            }
+                            Some(b'}') => value = self.object(entries)?,
+                            _ => return Err(self.error_before("expected `,` or `}`")),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn object(&self, entries: Vec<(Value, Value)>) -> Result<Value, JsonError> {
+        if !self.reading.lenient {
+            let twice = if entries.len() <= 8 {
+                let mut rest = entries.as_slice();
+                std::iter::from_fn(|| {
+                    let ((key, _), tail) = rest.split_first()?;
+                    rest = tail;
+                    Some((key, tail))
+                })
+                .find(|(key, tail)| tail.iter().any(|(other, _)| other == *key))
+                .map(|(key, _)| key)
+            } else {
+                let mut seen = HashSet::with_capacity(entries.len());
+                entries.iter().map(|(key, _)| key).find(|key| !seen.insert(key.as_str()))
+            };
+            if let Some(key) = twice.and_then(Value::as_str) {
+                return Err(self.error_before(&format!("the key `{}` stands twice", key.escape_debug())));
+            }
+        }
+        Ok(Value::Object(Object::from(entries)))
+    }
+
+    fn enter(&mut self, depth: usize) -> Result<(), JsonError> {
+        if depth >= self.reading.max_depth {
+            return Err(self.error(&format!("nested deeper than {}", self.reading.max_depth)));
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    fn closes(&mut self, bracket: u8) -> bool {
+        let closes = self.peek() == Some(bracket);
+        if closes {
+            self.at += 1;
+        }
+        closes
+    }
+
+    fn key(&mut self) -> Result<Value, JsonError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.error("expected a key in quotes"));
+        }
+        let key = self.string()?;
+        self.space();
+        match self.next() {
+            Some(b':') => Ok(Value::from(key)),
+            _ => Err(self.error_before("expected `:`")),
+        }
+    }
+
+    /// At its opening quote.
+    fn string(&mut self) -> Result<String, JsonError> {
+        self.at += 1;
+        let mut text = String::new();
+        loop {
+            let rest = self.rest();
+            let plain = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            let Some(plain) = plain else { return Err(self.error("a string that doesn't end")) };
+            text.push_str(rest.get(..plain).unwrap_or_default());
+            self.at += plain;
+            match self.next() {
+                Some(b'"') => return Ok(text),
+                Some(b'\\') => text.push(self.escape()?),
+                _ => return Err(self.error_before("a control character in a string; escape it")),
+            }
+        }
+    }
+
+    /// Behind its backslash.
+    fn escape(&mut self) -> Result<char, JsonError> {
+        Ok(match self.next() {
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let unit = self.unit()?;
+                let lone = |reader: &Self| match reader.reading.lenient {
+                    true => Ok(char::REPLACEMENT_CHARACTER),
+                    false => Err(reader.error_before("half a surrogate pair")),
+                };
+                match unit {
+                    0xd800..=0xdbff if self.rest().starts_with("\\u") => {
+                        let before = self.at;
+                        self.at += 2;
+                        let low = self.unit()?;
+                        match char::decode_utf16([unit, low]).next() {
+                            Some(Ok(char)) => char,
+                            _ => {
+                                self.at = before;
+                                lone(self)?
+                            }
+                        }
+                    }
+                    _ => match char::from_u32(u32::from(unit)) {
+                        Some(char) => char,
+                        None => lone(self)?,
+                    },
+                }
+            }
+            _ => return Err(self.error_before("an escape that JSON doesn't have")),
+        })
+    }
+
+    fn unit(&mut self) -> Result<u16, JsonError> {
+        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        self.at += 4;
+        unit.ok_or_else(|| self.error_before("expected four hexadecimal digits"))
+    }
+
+    fn number(&mut self) -> Result<Number, JsonError> {
+        let rest = self.rest();
+        let end = rest.bytes().position(|b| !matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+        let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        if !is_number(text) {
+            return Err(self.error(&format!("`{}` is no number", text.get(..40).unwrap_or(text))));
+        }
+        let number = text.parse().map_err(|e: NumberError| match e {
+            NumberError::Syntax => self.error(&format!("`{text}` is no number")),
+            NumberError::TooLarge => {
+                let start = text.get(..40).unwrap_or(text);
+                self.error(&format!("the number {start} can't be held exactly; pass it as a string"))
+            }
+        })?;
+        self.at += text.len();
+        Ok(number)
+    }
+
+    fn word(&mut self) -> Result<Value, JsonError> {
+        for (word, value) in [("true", Value::Bool(true)), ("false", Value::Bool(false)), ("null", Value::Null)] {
+            if self.rest().starts_with(word) {
+                self.at += word.len();
+                return Ok(value);
+            }
+        }
+        Err(self.error(if self.at >= self.text.len() { "the document ends too early" } else { "expected a value" }))
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn rest(&self) -> &str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek();
+        self.at += 1;
+        byte
+    }
+
+    fn error(&self, what: &str) -> JsonError {
+        JsonError { what: what.to_owned(), at: self.at }
+    }
+
+    fn error_before(&self, what: &str) -> JsonError {
+        JsonError { what: what.to_owned(), at: self.at.saturating_sub(1) }
+    }
+}
+
+/// RFC 8259's grammar.
+pub(crate) fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+}
+
+/// How a document is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Writing<'a> {
+    /// Whether `<`, `>` and `&` are escaped, as Go's `json.Marshal` does.
+    pub(crate) html: bool,
+    /// Lines and indentation: the prefix of each line, and what is put before it per level.
+    pub(crate) indent: Option<(&'a str, &'a str)>,
+}
+
+impl Value {
+    /// As JSON on one line: sets as arrays, keys that aren't strings as the JSON they are.
+    pub(crate) fn to_json(&self) -> String {
+        self.to_json_as(Writing::default())
+    }
+
+    /// Recurses by depth, which is bounded.
+    pub(crate) fn to_json_as(&self, writing: Writing<'_>) -> String {
+        let mut out = String::new();
+        write(&mut out, self, writing, 0);
+        out
+    }
+}
+
+fn write(out: &mut String, value: &Value, writing: Writing<'_>, level: usize) {
+    let spaced = |out: &mut String, level: usize| {
+        if let Some((prefix, indent)) = writing.indent {
+            out.push('\n');
+            out.push_str(prefix);
+            (0..level).for_each(|_| out.push_str(indent));
+        }
+    };
+    let items = |out: &mut String, items: &[Value]| {
+        out.push('[');
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            spaced(out, level + 1);
+            write(out, item, writing, level + 1);
+        }
+        if !items.is_empty() {
+            spaced(out, level);
+        }
+        out.push(']');
+    };
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => {
+            let _ = write!(out, "{number}");
+        }
+        Value::String(text) => write_string(out, text, writing.html),
+        Value::Array(array) => items(out, array.as_slice()),
+        Value::Set(set) => items(out, set.as_slice()),
+        Value::Object(object) => {
+            let mut entries: Vec<(std::borrow::Cow<'_, str>, &Value)> = object
+                .iter()
+                .map(|(key, value)| match key {
+                    Value::String(key) => ((&**key).into(), value),
+                    key => (key.to_json_as(Writing { html: true, indent: None }).into(), value),
+                })
+                .collect();
+            if !entries.is_sorted_by(|(a, _), (b, _)| a <= b) {
+                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            }
+            out.push('{');
+            for (i, (key, value)) in entries.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                spaced(out, level + 1);
+                write_string(out, key, writing.html);
+                out.push_str(if writing.indent.is_some() { ": " } else { ":" });
+                write(out, value, writing, level + 1);
+            }
+            if !entries.is_empty() {
+                spaced(out, level);
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn write_string(out: &mut String, text: &str, html: bool) {
+    out.push('"');
+    for char in text.chars() {
+        match char {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '<' | '>' | '&' if html => {
+                let _ = write!(out, "\\u{:04x}", u32::from(char));
+            }
+            '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(char));
+            }
+            _ => out.push(char),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        for json in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"x":{"b":1,"\u0062":2}}"#,
+            "1e5000",
+            "-1e5000",
+            "NaN",
+            "Infinity",
+            r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            "\"\u{0}\"",
+            "[1,]",
+            "{,}",
+            "1 2",
+            "",
+            "{",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "tru",
+            r#"{"a" 1}"#,
+            r#""\x""#,
+            r#""\u12"#,
+            &"[".repeat(33),
+        ] {
+            assert!(read(json, STRICT).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn documents_come_back_as_they_were() {
+        for json in [
+            "null",
+            "-9223372036854775808",
+            "18446744073709551616",
+            "0.12345678901234567",
+            "1.0",
+            "-0",
+            "1E3",
+            r#"{"":"[[[[[","a":[{"b":{}},[],true,false]}"#,
+            r#""\"1e999\\""#,
+        ] {
+            assert_eq!(read(json, STRICT).unwrap().to_json(), json);
+        }
+    }
+
+    #[test]
+    fn lenient_is_go() {
+        assert_eq!(read(r#"{"a":1,"a":2}"#, GO).unwrap().to_json(), r#"{"a":2}"#);
+        assert_eq!(read(r#""\ud800x\udc00""#, GO).unwrap().as_str(), Some("\u{fffd}x\u{fffd}"));
+        assert_eq!(read(r#""\ud83d\ude00""#, STRICT).unwrap().as_str(), Some("😀"));
+    }
+
+    #[test]
+    fn keys_that_are_no_strings() {
+        let value = Value::object(vec![(Value::from(2_i64), Value::Null), (Value::from("10"), Value::Bool(true))]);
+        assert_eq!(value.to_json(), r#"{"10":true,"2":null}"#);
+    }
+
+    #[test]
+    fn deep_but_allowed() {
+        let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+        assert_eq!(read(&deep, DATA).unwrap().depth(), 128);
+        assert!(read(&format!("[{deep}]"), DATA).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn agrees_with_serde(json in "[\\[\\]{}:,\"a\\\\0-9.eE+ -]{0,40}") {
+            let serde: Result<serde_json::Value, _> = serde_json::from_str(&json);
+            match read(&json, GO) {
+                Ok(value) => {
+                    let again: serde_json::Value = serde_json::from_str(&value.to_json()).unwrap();
+                    proptest::prop_assert_eq!(again, serde.unwrap());
+                }
+                Err(error) => proptest::prop_assert!(serde.is_err() || error.what.contains("can't be held"), "{error}"),
+            }
+        }
+    }
+}
