@@ -11,7 +11,7 @@ use crate::decision::{Decision, Effect, Reason, ReasonCode, Source, Verdict};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::eval::{Evaluated, document, read_strict, verdict};
+use crate::eval::{Evaluated, Judged, document, judge, read_strict, verdict};
 use crate::identity::Identity;
 use crate::request::{BadInput, Request};
 use crate::snapshot::Snapshot;
@@ -28,8 +28,8 @@ const DURABLE_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Outcome {
     verdict: Verdict,
     certain: bool,
-    /// What the local policy said, where the answer isn't certain only for its age.
-    stale_allow: Option<Verdict>,
+    /// The allow that fail-open may fall back on, and why the answer isn't certain.
+    open_allow: Option<(Verdict, ReasonCode)>,
     source: Source,
     revision: Option<Revision>,
     program: Option<Digest>,
@@ -89,20 +89,19 @@ impl Outcome {
         self
     }
 
-    /// Whether fail-open may apply at all: a verified bundle is in hand, it allows, and age is all that is missing.
-    ///
-    /// Not where remote data is missing: as long as an evaluation only tells *that* it read what isn't held, the answer
-    /// may be a deny whatever that data is, and fail-open never goes over a deny.
+    /// Whether fail-open may apply at all: a verified bundle is in hand, and either it allows and is merely too old, or it
+    /// allows or denies depending on data that isn't held. Where it may ask for an approval, or allow in more than one
+    /// way, nobody could say what was allowed.
     #[must_use]
     pub fn may_fail_open(&self) -> bool {
-        !self.certain && self.revision.is_some() && self.stale_allow.is_some()
+        !self.certain && self.revision.is_some() && self.open_allow.is_some()
     }
 
-    /// Fail-open applies: what the stale policy allowed, with its obligations; a deny as before where it may not apply.
-    /// Its record is durable before the decision is returned.
+    /// Fail-open applies: what the policy allowed or may allow, with its obligations; a deny as before where it may not
+    /// apply. Its record is durable before the decision is returned.
     pub fn failed_open(mut self, reason: Reason) -> Self {
-        let Some(mut allow) = self.stale_allow.take() else { return self.unanswered(reason) };
-        allow.reasons.push(ReasonCode::Stale.into());
+        let Some((mut allow, why)) = self.open_allow.take() else { return self.unanswered(reason) };
+        allow.reasons.push(why.into());
         allow.reasons.push(reason);
         allow.reasons.push(ReasonCode::FailOpen.into());
         self.verdict = allow;
@@ -176,26 +175,28 @@ impl Engine {
             outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, "the request names another tenant"));
             return outcome;
         }
-        if let Some(reason) = self.doubt(snapshot, entrypoint, request) {
+        if let Some(reason) = self.doubt(snapshot, path, entrypoint, request) {
             outcome.verdict = Verdict::deny(reason);
             outcome.certain = false;
             return outcome;
         }
-        let evaluated = match document(request, &self.tenant, self.identity_of(request)) {
-            Ok(input) => snapshot.program.decide(path, entrypoint.builtin_errors, input),
+        let evaluation = match document(request, &self.tenant, self.identity_of(request)) {
+            Ok(input) => snapshot.program.evaluate(path, &input, self.now_ns()),
             Err(error) => {
                 outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, error.to_string()));
                 return outcome;
             }
         };
         outcome.mode = snapshot.mode();
-        outcome.certain = !matches!(evaluated, Evaluated::Unknown { .. } | Evaluated::Budget);
-        outcome.verdict = verdict(evaluated);
+        let Judged { verdict, certain, possible_allow } = judge(evaluation, entrypoint.builtin_errors);
+        outcome.verdict = verdict;
+        outcome.certain = certain;
+        outcome.open_allow = possible_allow.map(|allow| (allow, ReasonCode::RemoteData));
         // A stale deny binds; a stale allow doesn't, where the entrypoint sets a limit.
         let too_old = entrypoint.max_staleness_ms.is_some_and(|limit| age.is_none_or(|age| age > limit));
         if too_old && outcome.certain && outcome.verdict.effect == Effect::Allow {
             let stale = Verdict::deny(ReasonCode::Stale);
-            outcome.stale_allow = Some(std::mem::replace(&mut outcome.verdict, stale));
+            outcome.open_allow = Some((std::mem::replace(&mut outcome.verdict, stale), ReasonCode::Stale));
             outcome.certain = false;
         }
         outcome
@@ -250,24 +251,32 @@ impl Engine {
             return Err(Error::Evaluation("the bundle is expired or withdrawn; see the status".into()));
         }
         let input = read_strict(input).map_err(|e| Error::Evaluation(e.to_string()))?;
-        let evaluated = snapshot.program.evaluate(path, errors, input);
-        let value = match &evaluated {
+        let mut evaluation = snapshot.program.evaluate(path, &input, self.now_ns());
+        if errors == BuiltinErrors::Deny
+            && let Some(error) = evaluation.swallowed.take()
+        {
+            return Err(Error::Evaluation(error));
+        }
+        let value = match &evaluation.value {
             Evaluated::Value(value) => {
-                let json = value.to_json_str().map_err(|e| Error::Evaluation(e.to_string()))?;
-                Some(serde_json::from_str(&json).map_err(|e| Error::Evaluation(e.to_string()))?)
+                Some(serde_json::from_str(&value.to_json()).map_err(|e| Error::Evaluation(e.to_string()))?)
             }
             Evaluated::Undefined | Evaluated::Unknown { .. } => None,
             Evaluated::Conflict(text) | Evaluated::Error(text) => return Err(Error::Evaluation(text.clone())),
-            Evaluated::Budget => return Err(Error::Evaluation("out of time".into())),
+            Evaluated::Budget(what) => return Err(Error::Evaluation(format!("took more than it may: {what}"))),
             Evaluated::Panic => return Err(Error::Internal("the evaluator panicked".into())),
         };
         Ok(Evaluation {
             value,
-            certain: !matches!(evaluated, Evaluated::Unknown { .. }),
-            verdict: verdict(evaluated),
+            certain: !matches!(evaluation.value, Evaluated::Unknown { .. }) && !evaluation.may_halt,
+            verdict: verdict(evaluation.value),
             revision: snapshot.revision,
             ns: self.clock.elapsed_ns().saturating_sub(started),
         })
+    }
+
+    fn now_ns(&self) -> i64 {
+        self.clock.wall_ms().saturating_mul(1_000_000)
     }
 
     /// The Rego `input` that is made of `request`, as JSON: what to show whoever asks why.
@@ -276,7 +285,7 @@ impl Engine {
     /// The request's context isn't strict JSON.
     pub fn input_document(&self, request: &Request) -> Result<String, BadInput> {
         let document = document(request, &self.tenant, self.identity_of(request))?;
-        document.to_json_str().map_err(|e| BadInput(e.to_string()))
+        Ok(document.to_json())
     }
 
     /// The verified identity that applies to the actor which `request` names, if any.
@@ -287,7 +296,13 @@ impl Engine {
 
     /// Why what is held can't be asked this now. These depend on the clock and on live state, so they come before
     /// anything that could be remembered.
-    fn doubt(&self, snapshot: &Snapshot, entrypoint: &Entrypoint, request: &Request) -> Option<ReasonCode> {
+    fn doubt(
+        &self,
+        snapshot: &Snapshot,
+        path: &str,
+        entrypoint: &Entrypoint,
+        request: &Request,
+    ) -> Option<ReasonCode> {
         if self.live.is_withdrawn() {
             return Some(ReasonCode::Withdrawn);
         }
@@ -301,7 +316,7 @@ impl Engine {
             return Some(ReasonCode::PolicyDefers);
         }
         let behind = snapshot.issued_at_ms.saturating_sub(self.clock.wall_ms());
-        (snapshot.program.reads_time() && behind > CLOCK_SKEW_MS).then_some(ReasonCode::ClockSuspect)
+        (snapshot.program.reads_time(path) && behind > CLOCK_SKEW_MS).then_some(ReasonCode::ClockSuspect)
     }
 
     /// A certain deny that no policy made.
@@ -309,7 +324,7 @@ impl Engine {
         Outcome {
             verdict,
             certain: true,
-            stale_allow: None,
+            open_allow: None,
             source: Source::Local,
             revision: None,
             program: None,

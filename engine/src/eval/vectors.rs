@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Evaluated, Program, RemoteData, read_strict, verdict};
+use super::{Evaluated, Program, RemoteData, judge, read_strict};
 use crate::bundle::{Bundle, DEFAULT_ENTRYPOINT};
 use crate::decision::Effect;
 use crate::error::{Refusal, Stage};
@@ -16,6 +16,9 @@ const FILE: &str = "vectors.json";
 /// Smoke vectors are examples, not a test suite: each edge runs them before it serves a bundle.
 const MAX_VECTORS: usize = 1000;
 const ALL_VECTORS: Duration = Duration::from_secs(10);
+
+/// What the clock says to examples: the beginning of 2026. Whether a bundle is accepted mustn't depend on the day.
+const NOW_NS: i64 = 1_767_225_600_000_000_000;
 
 /// One example: this whole input document has this effect.
 #[derive(Deserialize)]
@@ -53,19 +56,19 @@ impl Program {
     }
 
     fn run_vector(&self, vector: &SmokeVector, remote_data: &RemoteData) -> Result<(), (&'static str, String)> {
-        let Some(entrypoint) = self.settings.entrypoints.get(&vector.entrypoint) else {
+        let Some(entrypoint) = self.settings().entrypoints.get(&vector.entrypoint) else {
             return Err(("vector", format!("`{}` is no entrypoint of the bundle", vector.entrypoint)));
         };
         let input = read_strict(vector.input.get()).map_err(|e| ("vector", e.to_string()))?;
-        let evaluated = self.evaluate_patiently(&vector.entrypoint, entrypoint.builtin_errors, input);
-        match (&evaluated, remote_data) {
+        let evaluation = self.evaluate_patiently(&vector.entrypoint, &input, NOW_NS);
+        match (&evaluation.value, remote_data) {
             (Evaluated::Unknown { .. }, RemoteData::Unheld) => return Ok(()),
-            (Evaluated::Budget, _) => return Err(("out_of_time", "took longer than a second".into())),
+            (Evaluated::Budget(what), _) => return Err(("out_of_time", format!("took too long: {what}"))),
             _ => {}
         }
         // A deny that rests on an error isn't the deny that the author meant.
-        let answered = matches!(evaluated, Evaluated::Value(_) | Evaluated::Undefined);
-        let got = verdict(evaluated);
+        let answered = matches!(evaluation.value, Evaluated::Value(_) | Evaluated::Undefined);
+        let got = judge(evaluation, entrypoint.builtin_errors).verdict;
         if !answered || got.effect != vector.effect {
             let why = got.reasons.first().map(ToString::to_string).unwrap_or_default();
             return Err(("vector", format!("is {}, not {} ({why})", got.effect, vector.effect)));

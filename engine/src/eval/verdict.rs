@@ -3,20 +3,94 @@
 //! `true` and `{"effect": "allow", …}` allow. Everything else that isn't a well-formed deny or require_approval is a deny
 //! too, with the reason; an unknown key is not ignored, because it may be a condition.
 
-use regorus::Value;
-
-use super::Evaluated;
+use super::program::{Evaluated, Evaluation};
+use super::value::Value;
+use crate::bundle::BuiltinErrors;
 use crate::decision::{Approval, Effect, Obligation, Reason, ReasonCode, Verdict};
 
-/// The verdict that an evaluation comes to.
+/// What an evaluation means for a decision.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    /// Whether the verdict is the same whatever isn't held here.
+    pub(crate) certain: bool,
+    /// The allow that it may be, where it isn't certain, is nothing else but this allow or a deny.
+    pub(crate) possible_allow: Option<Verdict>,
+}
+
+/// Judges an evaluation: a verdict is certain if all that the evaluation may come to have one effect, with the same
+/// obligations and approval.
+pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
+    let Evaluation { value, swallowed, may_swallow, may_halt } = evaluation;
+    let out_of_budget = matches!(value, Evaluated::Budget(_));
+    let (root, mut verdicts) = match value {
+        Evaluated::Unknown { root, candidates: Some(candidates), undefined } => {
+            let mut verdicts: Vec<Verdict> = candidates.into_iter().map(|value| verdict(Evaluated::Value(value))).collect();
+            if undefined {
+                verdicts.push(verdict(Evaluated::Undefined));
+            }
+            (root, verdicts)
+        }
+        Evaluated::Unknown { root, candidates: None, .. } => {
+            return Judged {
+                verdict: Verdict::deny(Reason::new(ReasonCode::RemoteData, root)),
+                certain: false,
+                possible_allow: None,
+            };
+        }
+        value => (String::new(), vec![verdict(value)]),
+    };
+    if may_halt {
+        verdicts.push(Verdict::deny(ReasonCode::Conflict));
+    }
+    // An allow doesn't stand on an error that was taken for undefined.
+    if errors == BuiltinErrors::Deny && verdicts.iter().any(|verdict| verdict.effect == Effect::Allow) {
+        let error = |detail: &str| Verdict::deny(Reason::new(ReasonCode::EvalError, detail));
+        match swallowed {
+            Some(detail) => {
+                for verdict in verdicts.iter_mut().filter(|verdict| verdict.effect == Effect::Allow) {
+                    *verdict = error(&detail);
+                }
+            }
+            None if may_swallow => verdicts.push(error("an error that depends on data that isn't held")),
+            None => {}
+        }
+    }
+    let mut verdicts = verdicts.into_iter();
+    let Some(first) = verdicts.next() else {
+        return Judged { verdict: Verdict::deny(ReasonCode::Undefined), certain: true, possible_allow: None };
+    };
+    let others: Vec<Verdict> = verdicts.filter(|other| !binds_alike(&first, other)).collect();
+    if others.is_empty() {
+        return Judged { verdict: first, certain: !out_of_budget, possible_allow: None };
+    }
+    let mut allows: Vec<Verdict> = vec![];
+    let mut else_deny = true;
+    for verdict in std::iter::once(first).chain(others) {
+        match verdict.effect {
+            Effect::Allow if !allows.iter().any(|allow| binds_alike(allow, &verdict)) => allows.push(verdict),
+            Effect::Allow | Effect::Deny => {}
+            Effect::RequireApproval => else_deny = false,
+        }
+    }
+    let possible_allow = if allows.len() == 1 && else_deny { allows.pop() } else { None };
+    Judged { verdict: Verdict::deny(Reason::new(ReasonCode::RemoteData, root)), certain: false, possible_allow }
+}
+
+/// Whether two verdicts let the host do the same.
+fn binds_alike(a: &Verdict, b: &Verdict) -> bool {
+    a.effect == b.effect && (a.effect == Effect::Deny || a.obligations == b.obligations && a.approval == b.approval)
+}
+
+/// The verdict that one outcome of an evaluation comes to.
 pub(crate) fn verdict(evaluated: Evaluated) -> Verdict {
     match evaluated {
         Evaluated::Value(value) => from_value(&value).unwrap_or_else(|what| invalid(&what)),
         Evaluated::Undefined => Verdict::deny(ReasonCode::Undefined),
-        Evaluated::Unknown { root } => Verdict::deny(Reason::new(ReasonCode::RemoteData, root)),
-        Evaluated::Conflict(detail) => Verdict::deny(Reason::new(ReasonCode::Conflict, first_line(&detail))),
-        Evaluated::Error(detail) => Verdict::deny(Reason::new(ReasonCode::EvalError, first_line(&detail))),
-        Evaluated::Budget => Verdict::deny(ReasonCode::Budget),
+        Evaluated::Unknown { root, .. } => Verdict::deny(Reason::new(ReasonCode::RemoteData, root)),
+        Evaluated::Conflict(detail) => Verdict::deny(Reason::new(ReasonCode::Conflict, detail)),
+        Evaluated::Error(detail) => Verdict::deny(Reason::new(ReasonCode::EvalError, detail)),
+        Evaluated::Budget(detail) => Verdict::deny(Reason::new(ReasonCode::Budget, detail)),
         Evaluated::Panic => Verdict::deny(ReasonCode::Panic),
     }
 }
@@ -32,7 +106,7 @@ fn from_value(value: &Value) -> Result<Verdict, String> {
             let mut reason = Reason::from(ReasonCode::Policy);
             for (key, value) in fields.iter() {
                 match key {
-                    Value::String(key) => match key.as_ref() {
+                    Value::String(key) => match &**key {
                         "effect" => found = Some(effect(&string("effect", value)?)?),
                         "reason" => reason.message = string("reason", value)?,
                         "rule" => verdict.rule = Some(string("rule", value)?),
@@ -57,7 +131,7 @@ fn effect(text: &str) -> Result<Effect, String> {
 }
 
 fn string(key: &str, value: &Value) -> Result<String, String> {
-    value.as_string().map(|text| text.to_string()).map_err(|_| format!("`{key}` is no string"))
+    value.as_str().map(str::to_owned).ok_or_else(|| format!("`{key}` is no string"))
 }
 
 /// A list or a set of objects with an `id`; a bare string is an id without parameters.
@@ -73,30 +147,20 @@ fn obligations(value: &Value) -> Result<Vec<Obligation>, String> {
 }
 
 fn typed<T: serde::de::DeserializeOwned>(key: &str, value: &Value) -> Result<T, String> {
-    let json = value.to_json_str().map_err(|e| format!("`{key}`: {e}"))?;
-    serde_json::from_str(&json).map_err(|e| format!("`{key}`: {e}"))
+    serde_json::from_str(&value.to_json()).map_err(|e| format!("`{key}`: {e}"))
 }
 
 fn invalid(what: &str) -> Verdict {
     Verdict::deny(Reason::new(ReasonCode::InvalidDecision, what))
 }
 
-/// The evaluator's messages quote the source over several lines; the last one says what happened.
-fn first_line(text: &str) -> String {
-    text.lines()
-        .map(str::trim)
-        .find(|line| line.starts_with("error:"))
-        .or_else(|| text.lines().last())
-        .unwrap_or(text)
-        .into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::value::json;
 
     fn of(json: &str) -> Verdict {
-        verdict(Evaluated::Value(Value::from_json_str(json).unwrap()))
+        verdict(Evaluated::Value(json::read(json, json::STRICT).unwrap()))
     }
 
     #[test]
@@ -147,14 +211,63 @@ mod tests {
     fn no_value_is_a_deny_that_says_why() {
         for (evaluated, code) in [
             (Evaluated::Undefined, ReasonCode::Undefined),
-            (Evaluated::Unknown { root: "data.x".into() }, ReasonCode::RemoteData),
+            (unknown(None), ReasonCode::RemoteData),
             (Evaluated::Conflict("x".into()), ReasonCode::Conflict),
             (Evaluated::Error("x".into()), ReasonCode::EvalError),
-            (Evaluated::Budget, ReasonCode::Budget),
+            (Evaluated::Budget("x".into()), ReasonCode::Budget),
             (Evaluated::Panic, ReasonCode::Panic),
         ] {
             let verdict = verdict(evaluated);
             assert_eq!((verdict.effect, verdict.reasons[0].code), (Effect::Deny, code));
         }
+    }
+
+    fn unknown(candidates: Option<&[&str]>) -> Evaluated {
+        let read = |texts: &[&str]| texts.iter().map(|text| json::read(text, json::STRICT).unwrap()).collect();
+        Evaluated::Unknown { root: "data.x".into(), candidates: candidates.map(read), undefined: false }
+    }
+
+    fn judged(value: Evaluated, swallowed: bool, may_swallow: bool, may_halt: bool) -> Judged {
+        let swallowed = swallowed.then(|| "to_number: x".to_owned());
+        judge(Evaluation { value, swallowed, may_swallow, may_halt }, BuiltinErrors::Deny)
+    }
+
+    #[test]
+    fn certain_is_what_binds_alike() {
+        for (candidates, effect) in [
+            (&["true", r#"{"effect":"allow","reason":"other"}"#][..], Effect::Allow),
+            (&["false", r#"{"effect":"deny","reason":"x"}"#, "7"], Effect::Deny),
+            (&[r#""require_approval""#], Effect::RequireApproval),
+        ] {
+            let judged = judged(unknown(Some(candidates)), false, false, false);
+            assert_eq!((judged.certain, judged.verdict.effect), (true, effect), "{candidates:?}");
+        }
+        for candidates in [&["true", "false"][..], &["true", r#"{"effect":"allow","obligations":["log"]}"#]] {
+            let judged = judged(unknown(Some(candidates)), false, false, false);
+            assert_eq!((judged.certain, judged.verdict.effect), (false, Effect::Deny), "{candidates:?}");
+        }
+        assert!(!judged(unknown(None), false, false, false).certain);
+    }
+
+    #[test]
+    fn an_allow_is_possible_only_beside_denies() {
+        let possible = |candidates: &[&str]| judged(unknown(Some(candidates)), false, false, false).possible_allow;
+        assert!(possible(&["true", "false"]).is_some());
+        assert!(possible(&["true", r#""require_approval""#]).is_none());
+        assert!(possible(&["true", r#"{"effect":"allow","obligations":["log"]}"#, "false"]).is_none());
+    }
+
+    #[test]
+    fn no_allow_past_a_swallowed_error() {
+        let of = |json: &str| Evaluated::Value(json::read(json, json::STRICT).unwrap());
+        let denied = judged(of("true"), true, false, false);
+        assert_eq!((denied.certain, denied.verdict.reasons[0].code), (true, ReasonCode::EvalError));
+        let kept = judged(of("false"), true, false, false);
+        assert_eq!((kept.certain, kept.verdict.reasons[0].code), (true, ReasonCode::Policy));
+        assert!(!judged(of("true"), false, true, false).certain);
+        assert!(!judged(of("true"), false, false, true).certain);
+        assert!(judged(of("false"), false, true, true).certain);
+        let opa = Evaluation { value: of("true"), swallowed: Some("x".into()), may_swallow: false, may_halt: false };
+        assert_eq!(judge(opa, BuiltinErrors::Opa).verdict.effect, Effect::Allow);
     }
 }

@@ -1,0 +1,90 @@
+//! From syntax trees to a plan, as OPA's compiler goes: the same rewriting in the same order (`ast/compile.go`, 1.22), the
+//! same checks with the same codes.
+//!
+//! The order matters. That `not f(input.x)` is undefined where `input.x` is missing, say, comes from moving dynamic terms
+//! out of calls before negation is looked at ([`expand::dynamics`]); what is safe depends on it as well.
+
+mod check;
+mod conflicts;
+mod error;
+mod expand;
+mod graph;
+mod locals;
+mod metadata;
+mod resolve;
+mod safety;
+mod template;
+pub(crate) mod tree;
+mod types;
+mod unify;
+pub(crate) mod walk;
+mod with;
+
+use self::check::Surroundings;
+pub(crate) use self::error::CompileError;
+use self::graph::Graph;
+use self::locals::Generator;
+use self::tree::{Arity, RuleTree};
+use super::plan::{Plan, plan};
+use super::syntax::ast::Module;
+use super::value::Value;
+
+/// Makes a plan of modules, beside `data`. `remote` are paths below `data` whose documents may not be held.
+///
+/// # Errors
+/// All that was found before the first stage that can't go on.
+pub(crate) fn compile(mut modules: Vec<Module>, data: &Value, remote: &[Vec<Value>]) -> Result<Plan, Vec<CompileError>> {
+    let mut errors = vec![];
+    resolve::resolve(&mut modules, &mut errors);
+    conflicts::check_names(&modules, &mut errors);
+    stop(&mut errors)?;
+
+    let mut generator = Generator::new(&modules);
+    expand::head_references(&mut modules, &mut generator);
+    let tree = RuleTree::new(&modules);
+    locals::rewrite(&mut modules, &mut generator, &mut errors);
+    stop(&mut errors)?;
+
+    let arities = Arity::of_modules(&modules);
+    let arity = Arity { tree: &tree, modules: &arities };
+    template::rewrite(&mut modules, &tree, &arity, &mut generator, &mut errors);
+    expand::check_void_calls(&mut modules, &mut errors);
+    stop(&mut errors)?;
+
+    expand::erase_print(&mut modules);
+    expand::calls(&mut modules, &mut generator);
+    metadata::rewrite(&mut modules, &mut generator, &mut errors);
+    // OPA looks for recursion later, on a graph that it makes here.
+    let graph = Graph::new(&modules, &tree);
+    let order = graph.as_ref().map_err(Clone::clone).and_then(|graph| graph.order(&modules));
+    expand::comprehensions(&mut modules, &mut generator);
+    expand::heads(&mut modules, &mut generator);
+    with::rewrite(&mut modules, &tree, &mut generator, &mut errors);
+    stop(&mut errors)?;
+
+    conflicts::check_rules(&modules, &tree, &mut errors);
+    conflicts::check_data(&modules, &tree, data, &mut errors);
+    conflicts::check_functions(&modules, &arity, &mut errors);
+    stop(&mut errors)?;
+
+    safety::check_heads(&mut modules, &generator, &mut errors);
+    safety::order_bodies(&mut modules, &arity, &generator, &mut errors);
+    stop(&mut errors)?;
+
+    expand::equals(&mut modules);
+    expand::dynamics(&mut modules, &mut generator);
+    let (graph, order) = (graph.map_err(|error| vec![error])?, order.map_err(|error| vec![error])?);
+    let surroundings = Surroundings {
+        dependents: &|reference| graph.dependents(&modules, &tree, reference),
+        name_of: &|var| generator.name_of(var).cloned(),
+    };
+    errors.extend(check::check(&modules, &order, &surroundings));
+    conflicts::check_deprecated(&modules, &mut errors);
+    stop(&mut errors)?;
+
+    plan(&modules, &tree, remote).map_err(|error| vec![CompileError::from(error)])
+}
+
+fn stop(errors: &mut Vec<CompileError>) -> Result<(), Vec<CompileError>> {
+    if errors.is_empty() { Ok(()) } else { Err(std::mem::take(errors)) }
+}

@@ -1,0 +1,440 @@
+//! The loop, the stack of called rules, and what happens when one ends or fails.
+
+use std::collections::HashMap;
+
+use super::answer::{Answer, Findings, Halt, HaltKind, Known};
+use super::context::{Context, Outcome};
+use super::document::{Remote, child, remote};
+use super::gather::{Added, Branch, Disagree, Members, One};
+use super::slot::{Found, Slot};
+use crate::eval::builtins::{Budget, Limit, budget::Limits};
+use crate::eval::plan::{DocumentChild, GroupId, GroupKind, NOWHERE, Op, Pc, Plan, SlotId};
+use crate::eval::value::{MAX_DEPTH, Value};
+
+/// Slots that all called rules together may have: about 24 MiB.
+const MAX_SLOTS: usize = 1_000_000;
+
+/// A question to a plan.
+pub(crate) struct Query<'p> {
+    pub(crate) plan: &'p Plan,
+    /// The document under `data` that is held: an object.
+    pub(crate) data: &'p Value,
+    pub(crate) input: Option<&'p Value>,
+    pub(crate) limits: Limits,
+    /// The wall clock, in nanoseconds since 1970.
+    pub(crate) now_ns: i64,
+}
+
+/// Where a path leads, found once for many questions.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    start: Start,
+    /// What to follow from there.
+    rest: Vec<Value>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Group(GroupId),
+    Data,
+}
+
+impl Entry {
+    /// Where `path` leads, below `data`.
+    pub(crate) fn new(plan: &Plan, path: &[Value]) -> Self {
+        let data = || Self { start: Start::Data, rest: path.to_vec() };
+        let mut node = Plan::ROOT;
+        for (i, key) in path.iter().enumerate() {
+            let children = plan.nodes.get(node as usize).map_or(&[][..], |node| node.children.as_slice());
+            match children.iter().find(|(child, _)| child == key).map(|(_, child)| *child) {
+                Some(DocumentChild::Node(child)) => node = child,
+                Some(DocumentChild::Rules(group)) => {
+                    let rest = path.get(i + 1..).unwrap_or_default().to_vec();
+                    return Self { start: Start::Group(group), rest };
+                }
+                Some(DocumentChild::Function) | None => return data(),
+            }
+        }
+        match plan.nodes.get(node as usize).and_then(|node| node.whole) {
+            Some(group) => Self { start: Start::Group(group), rest: vec![] },
+            None => data(),
+        }
+    }
+}
+
+impl Entry {
+    /// Whether a rule, or what rules make, is there.
+    pub(crate) fn is_rule(&self) -> bool {
+        self.group().is_some()
+    }
+
+    pub(crate) fn group(&self) -> Option<GroupId> {
+        match self.start {
+            Start::Group(group) => Some(group),
+            Start::Data => None,
+        }
+    }
+}
+
+impl Query<'_> {
+    /// The value of the document at `entry`.
+    pub(crate) fn run(&self, entry: &Entry) -> Answer {
+        let mut machine = Machine::new(self);
+        let outcome = match entry.start {
+            Start::Group(group) => machine.run_group(group),
+            Start::Data => machine.data_outcome(&entry.rest),
+        };
+        let rest = if matches!(entry.start, Start::Group(_)) { entry.rest.as_slice() } else { &[] };
+        let value = match outcome {
+            Ok(outcome) => known(outcome, rest),
+            Err(Stop::Halt(halt)) => Known::Halted(halt),
+            Err(Stop::Limit(limit)) => Known::Stopped(limit),
+        };
+        Answer { value, findings: machine.findings }
+    }
+}
+
+/// What is known of an outcome, after following `rest`.
+fn known(outcome: Outcome<'_>, rest: &[Value]) -> Known {
+    let Outcome { value, maybe } = outcome;
+    let Some(value) = value else { return Known::Undefined };
+    let follow = |value: &Value| rest.iter().try_fold(value.clone(), |value, key| value.get(key).cloned());
+    match value {
+        Slot::Unknown(Some(candidates)) => {
+            let followed: Vec<Option<Value>> = candidates.iter().map(follow).collect();
+            let undefined = maybe || followed.iter().any(Option::is_none);
+            Known::Unknown { candidates: Some(followed.into_iter().flatten().collect()), undefined }
+        }
+        value => match value.as_known().map(follow) {
+            Some(None) => Known::Undefined,
+            Some(Some(value)) if !maybe => Known::Value(value),
+            Some(Some(value)) => Known::Unknown { candidates: Some(vec![value]), undefined: true },
+            None => Known::Unknown { candidates: None, undefined: true },
+        },
+    }
+}
+
+/// Why an evaluation ended without an outcome.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Halt(Halt),
+    Limit(Limit),
+}
+
+impl From<Limit> for Stop {
+    fn from(limit: Limit) -> Self {
+        Self::Limit(limit)
+    }
+}
+
+/// A called group of rules.
+#[derive(Debug)]
+pub(super) struct Frame<'p> {
+    group: GroupId,
+    /// What the caller's state was, and where it goes on.
+    caller: Caller,
+    /// Whether the call itself is in doubt.
+    pub(super) doubted: bool,
+    pub(super) results: Results<'p>,
+    /// Whether what came before an `else` holds.
+    pub(super) before: Found,
+    /// The context in which the group runs.
+    pub(super) context: u32,
+    /// Whether its outcome is kept for the context.
+    kept: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    base: usize,
+    pc: Pc,
+    dst: SlotId,
+    fail: Pc,
+    context: u32,
+    maybe: bool,
+    within: bool,
+}
+
+/// What a group's definitions gave so far.
+#[derive(Debug)]
+pub(super) enum Results<'p> {
+    One(One<'p>),
+    Set(Members),
+    Object(Branch),
+}
+
+/// The state of an evaluation.
+pub(super) struct Machine<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) data: &'p Value,
+    pub(super) now_ns: i64,
+    pub(super) slots: Vec<Slot<'p>>,
+    pub(super) frames: Vec<Frame<'p>>,
+    /// Where the current frame's slots begin.
+    pub(super) base: usize,
+    pub(super) pc: Pc,
+    pub(super) context: u32,
+    pub(super) maybe: bool,
+    pub(super) within: bool,
+    pub(super) contexts: Vec<Context<'p>>,
+    pub(super) budget: Budget,
+    pub(super) memo: HashMap<(&'static str, Value), Value>,
+    pub(super) findings: Findings,
+    /// The outcome of the first frame, when it has ended.
+    done: Option<Result<Outcome<'p>, Halt>>,
+}
+
+impl<'p> Machine<'p> {
+    fn new(query: &Query<'p>) -> Self {
+        let input = query.input.map_or(Slot::Empty, Slot::Ref);
+        Self {
+            plan: query.plan,
+            data: query.data,
+            now_ns: query.now_ns,
+            slots: vec![],
+            frames: vec![],
+            base: 0,
+            pc: 0,
+            context: 0,
+            maybe: false,
+            within: false,
+            contexts: vec![Context { input, ..Context::default() }],
+            budget: Budget::new(query.limits),
+            memo: HashMap::new(),
+            findings: Findings::default(),
+            done: None,
+        }
+    }
+
+    fn run_group(&mut self, group: GroupId) -> Result<Outcome<'p>, Stop> {
+        self.call(group, NOWHERE, Pc::MAX, self.context)?;
+        loop {
+            if let Some(done) = self.done.take() {
+                return done.map_err(Stop::Halt);
+            }
+            self.budget.step(1)?;
+            let Some(op) = self.plan.ops.get(self.pc as usize) else {
+                return Err(Stop::Halt(self.halt(HaltKind::Internal, "the plan ended without an end")));
+            };
+            self.pc += 1;
+            self.step(op)?;
+        }
+    }
+
+    // === Calls ===
+
+    /// Begins a group; its arguments are to be put into the first slots.
+    pub(super) fn call(&mut self, group: GroupId, dst: SlotId, fail: Pc, context: u32) -> Result<(), Stop> {
+        let Some(described) = self.plan.groups.get(group as usize) else {
+            return Err(Stop::Halt(self.halt(HaltKind::Internal, "no such group")));
+        };
+        let base = self.slots.len();
+        let slots = described.slots.max(described.parameters) as usize;
+        if base + slots > MAX_SLOTS {
+            return Err(Stop::Limit(Limit::Memory));
+        }
+        self.slots.resize_with(base + slots, Slot::default);
+        let doubted = self.in_doubt();
+        self.frames.push(Frame {
+            group,
+            caller: Caller {
+                base: self.base,
+                pc: self.pc,
+                dst,
+                fail,
+                context: self.context,
+                maybe: self.maybe,
+                within: self.within,
+            },
+            doubted,
+            results: match described.kind {
+                GroupKind::Complete | GroupKind::Function => Results::One(One::default()),
+                GroupKind::Set => Results::Set(Members::default()),
+                GroupKind::Object | GroupKind::Document => Results::Object(Branch::default()),
+            },
+            before: Found::No,
+            context,
+            kept: described.kind != GroupKind::Function,
+        });
+        self.base = base;
+        self.pc = described.entry;
+        self.context = context;
+        self.maybe = false;
+        self.within = false;
+        Ok(())
+    }
+
+    /// Whether anything about the current place depends on what isn't known.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.maybe || self.within || self.frames.last().is_some_and(|frame| frame.doubted)
+    }
+
+    /// Ends the current group with what its definitions gave.
+    pub(super) fn finish(&mut self) -> Result<(), Stop> {
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
+        let outcome = match frame.results {
+            Results::One(one) => {
+                let (outcome, may_halt) = one.finish();
+                self.findings.may_halt |= may_halt.0;
+                outcome
+            }
+            Results::Set(members) => Outcome::value(members.finish()),
+            Results::Object(branch) => self.finish_object(frame.group, frame.context, branch)?,
+        };
+        let frame = Frame { results: Results::One(One::default()), ..frame };
+        self.leave(frame, Ok(outcome));
+        Ok(())
+    }
+
+    /// A whole document is made of rules and of the data beside them.
+    fn finish_object(&mut self, group: GroupId, context: u32, branch: Branch) -> Result<Outcome<'p>, Stop> {
+        let rules = branch.finish();
+        let Some(described) = self.plan.groups.get(group as usize) else { return Ok(Outcome::unknown()) };
+        if described.kind != GroupKind::Document {
+            self.charge(&rules)?;
+            return Ok(Outcome::value(rules));
+        }
+        if let Remote::Above(root) | Remote::Within(root) = remote(self.plan, &described.path) {
+            self.findings.remote.get_or_insert(root);
+            return Ok(Outcome::value(Slot::unknown()));
+        }
+        let base = self.data_at(context, &described.path);
+        let merged = match (rules.as_known(), base.as_known()) {
+            (Some(rules), Some(base)) => merged(base, rules),
+            (None, _) => return Ok(Outcome::value(Slot::unknown())),
+            (Some(_), None) => return Ok(Outcome::value(rules)),
+        };
+        let merged = Slot::Own(merged);
+        self.charge(&merged)?;
+        Ok(Outcome::value(merged))
+    }
+
+    /// Pays for a value that was made, and refuses one that is too deep.
+    pub(super) fn charge(&mut self, slot: &Slot<'p>) -> Result<(), Stop> {
+        if let Slot::Own(value) = slot {
+            self.budget.alloc(value.shallow_bytes())?;
+            if value.depth() > MAX_DEPTH {
+                return Err(Stop::Limit(Limit::Size));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a frame: restores the caller and gives it the outcome.
+    fn leave(&mut self, frame: Frame<'p>, outcome: Result<Outcome<'p>, Halt>) {
+        let Frame { group, caller, context, kept, .. } = frame;
+        self.slots.truncate(self.base);
+        self.base = caller.base;
+        self.pc = caller.pc;
+        self.context = caller.context;
+        self.maybe = caller.maybe;
+        self.within = caller.within;
+        if self.frames.is_empty() {
+            self.done = Some(outcome);
+            return;
+        }
+        if kept && let Some(context) = self.contexts.get_mut(context as usize) {
+            let copy = match &outcome {
+                Ok(outcome) => Ok(outcome.share()),
+                Err(halt) => Err(halt.clone()),
+            };
+            context.rules.insert(group, copy);
+        }
+        match outcome {
+            Ok(outcome) => self.take(outcome, caller.dst, caller.fail),
+            Err(halt) => self.raise(halt),
+        }
+    }
+
+    /// Goes on with an outcome: into `dst`, or to `fail`.
+    pub(super) fn take(&mut self, outcome: Outcome<'p>, dst: SlotId, fail: Pc) {
+        match outcome.value {
+            Some(value) => {
+                self.maybe |= outcome.maybe;
+                self.set(dst, value);
+            }
+            None => self.pc = fail,
+        }
+    }
+
+    /// An error. Where it depends on what isn't known whether it is reached, only what would have been given is unknown.
+    pub(super) fn raise(&mut self, halt: Halt) {
+        if self.maybe || self.within {
+            self.findings.may_halt = true;
+            if let Some(frame) = self.frames.pop() {
+                self.leave(frame, Ok(Outcome::unknown()));
+            }
+            return;
+        }
+        match self.frames.pop() {
+            Some(frame) => self.leave(frame, Err(halt)),
+            None => self.done = Some(Err(halt)),
+        }
+    }
+
+    /// Looks at what adding a result came to.
+    pub(super) fn added(&mut self, added: Added, message: &str) {
+        match added {
+            Ok(may_halt) => self.findings.may_halt |= may_halt.0,
+            Err(Disagree) => {
+                let halt = self.halt(HaltKind::Conflict, message);
+                self.raise(halt);
+            }
+        }
+    }
+
+    pub(super) fn halt(&self, kind: HaltKind, message: &str) -> Halt {
+        let at = (self.pc as usize).saturating_sub(1);
+        let location = self.plan.locations.get(at).copied().unwrap_or_default();
+        Halt { location, kind, message: message.to_owned() }
+    }
+
+    // === Slots ===
+
+    pub(super) fn set(&mut self, dst: SlotId, value: Slot<'p>) {
+        if dst != NOWHERE
+            && let Some(slot) = self.slots.get_mut(self.base + dst as usize)
+        {
+            *slot = value;
+        }
+    }
+
+    // === Data ===
+
+    /// The data at a path, in a context. Empty if there is none; not for paths into what isn't held.
+    pub(super) fn data_at(&self, context: u32, path: &[Value]) -> Slot<'p> {
+        match self.contexts.get(context as usize).and_then(|context| context.data.as_ref()) {
+            Some(root) => {
+                let found = path.iter().try_fold(root, |value, key| child(value, key));
+                found.map_or(Slot::Empty, |value| Slot::Own(value.clone()))
+            }
+            None => path.iter().try_fold(self.data, |value, key| child(value, key)).map_or(Slot::Empty, Slot::Ref),
+        }
+    }
+
+    /// What a path through data alone leads to.
+    fn data_outcome(&mut self, path: &[Value]) -> Result<Outcome<'p>, Stop> {
+        if let Remote::Above(root) | Remote::Within(root) = remote(self.plan, path) {
+            self.findings.remote.get_or_insert(root);
+            return Ok(Outcome::unknown());
+        }
+        match self.data_at(self.context, path) {
+            Slot::Empty => Ok(Outcome::UNDEFINED),
+            value => Ok(Outcome::value(value)),
+        }
+    }
+}
+
+/// Data with what rules give beside it. Recurses by depth, which is bounded.
+fn merged(base: &Value, rules: &Value) -> Value {
+    let (Value::Object(base), Value::Object(over)) = (base, rules) else { return rules.clone() };
+    let both = base.iter().map(|(key, value)| {
+        let value = over.get(key).map_or_else(|| value.clone(), |over| merged(value, over));
+        (key.clone(), value)
+    });
+    let added = over.iter().filter(|(key, _)| base.get(key).is_none()).map(|(key, value)| (key.clone(), value.clone()));
+    Value::object(both.chain(added).collect())
+}
+
+/// Operations are copied around in the loop.
+const _: () = assert!(size_of::<Op>() <= 32);

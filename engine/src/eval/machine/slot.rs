@@ -1,0 +1,130 @@
+//! What stands in a slot while a plan runs.
+
+use std::rc::Rc;
+
+use super::document::{Document, Keys};
+use super::gather::Gathered;
+use crate::eval::value::Value;
+
+/// The content of a slot. `'p` is the plan's, the data's and the input's: what is read from them is never copied.
+#[derive(Debug, Default)]
+pub(super) enum Slot<'p> {
+    #[default]
+    Empty,
+    /// A value that outlives the evaluation.
+    Ref(&'p Value),
+    /// A value that was made by it.
+    Own(Value),
+    /// A value that isn't known; if it is one of a few, which.
+    Unknown(Option<Rc<[Value]>>),
+    /// A set or an object of which a part is known.
+    Partly(Rc<Partly>),
+    /// A document of `data` that isn't followed to its end yet.
+    Document(Box<Document<'p>>),
+    /// How far a loop is.
+    Loop(Turn),
+    /// The same, over a document.
+    Keys(Box<Keys>),
+    /// What was in force when a body within began, and what came of it.
+    Mark(Mark),
+    /// What is gathered so far.
+    Gathered(Box<Gathered>),
+    /// The context before a `with`.
+    Context(u32),
+}
+
+/// A loop's next turn, and the state in which each turn begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) next: u32,
+    pub(super) maybe: bool,
+    pub(super) context: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    pub(super) maybe: bool,
+    pub(super) within: bool,
+    pub(super) context: u32,
+    pub(super) found: Found,
+}
+
+/// Whether there is a solution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Found {
+    No,
+    /// Depending on what isn't known.
+    Maybe,
+    Yes,
+}
+
+/// A set or an object of which a part is known.
+#[derive(Debug)]
+pub(super) struct Partly {
+    pub(super) is_set: bool,
+    pub(super) items: Vec<Item>,
+    /// Whether there may be more than `items`.
+    pub(super) open: bool,
+}
+
+/// A member, or an entry.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) key: Value,
+    /// An entry's value; none if it isn't known. A member's is itself.
+    pub(super) value: Option<Value>,
+    /// Whether it may not be there.
+    pub(super) maybe: bool,
+}
+
+/// What an operation sees of its operand.
+#[derive(Clone, Copy)]
+pub(super) enum View<'a> {
+    Known(&'a Value),
+    Unknown,
+    Partly(&'a Partly),
+}
+
+impl<'p> Slot<'p> {
+    pub(super) fn unknown() -> Self {
+        Self::Unknown(None)
+    }
+
+    /// Another of the same, for what is a value.
+    pub(super) fn share(&self) -> Self {
+        match self {
+            Self::Ref(value) => Self::Ref(value),
+            Self::Own(value) => Self::Own(value.clone()),
+            Self::Unknown(candidates) => Self::Unknown(candidates.clone()),
+            Self::Partly(partly) => Self::Partly(Rc::clone(partly)),
+            Self::Document(document) => Self::Document(Box::new(document.share())),
+            _ => Self::Empty,
+        }
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        match self {
+            Self::Ref(value) => View::Known(value),
+            Self::Own(value) => View::Known(value),
+            Self::Partly(partly) => View::Partly(partly),
+            _ => View::Unknown,
+        }
+    }
+
+    pub(super) fn as_known(&self) -> Option<&Value> {
+        match self {
+            Self::Ref(value) => Some(value),
+            Self::Own(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value itself, if it is known.
+    pub(super) fn into_known(self) -> Option<Value> {
+        match self {
+            Self::Ref(value) => Some(value.clone()),
+            Self::Own(value) => Some(value),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Groups of rules: definitions one after the other, `else`, defaults, partial documents.
+
+use super::planner::{Label, Place, PlanError, Planner};
+use super::{Arg, DocumentChild, Group, GroupId, GroupKind, Op, Pc};
+use crate::eval::compile::tree::{RuleId, RuleKind, is_ground, kind};
+use crate::eval::compile::walk::chain;
+use crate::eval::syntax::ast::{Location, Rule, Term};
+use crate::eval::value::Value;
+
+impl Planner<'_> {
+    /// A group for the rules at a node of the rule tree.
+    pub(super) fn new_group(&mut self, at: usize, path: Vec<Value>) -> Place {
+        let rules = self.rules_at(at);
+        let first = rules.first().and_then(|id| self.rule(*id));
+        let parameters = first.map_or(0, |rule| rule.head.args.len());
+        let is_partial = rules.iter().filter_map(|id| self.rule(*id)).any(|rule| !is_ground(&rule.head.reference));
+        let group_kind = match first.map(kind) {
+            _ if is_partial => GroupKind::Object,
+            Some(RuleKind::Multi) => GroupKind::Set,
+            _ if parameters > 0 => GroupKind::Function,
+            _ => GroupKind::Complete,
+        };
+        let location = first.map(|rule| rule.location).unwrap_or_default();
+        let group = self.push_group(group_kind, parameters, path, location);
+        if group_kind == GroupKind::Function { Place::Function(group) } else { Place::Rules(group) }
+    }
+
+    fn push_group(&mut self, kind: GroupKind, parameters: usize, path: Vec<Value>, location: Location) -> GroupId {
+        let id = GroupId::try_from(self.plan.groups.len()).unwrap_or(GroupId::MAX);
+        self.plan.groups.push(Group {
+            kind,
+            entry: Pc::MAX,
+            slots: 0,
+            parameters: u32::try_from(parameters).unwrap_or(u32::MAX),
+            path: path.into(),
+            location,
+            keyed: None,
+        });
+        id
+    }
+
+    /// The rules that make one document with those at `at`: all below too, if some path has a variable there.
+    fn rules_at(&self, at: usize) -> Vec<RuleId> {
+        let own = self.tree.node(at).map_or(vec![], |node| node.rules.clone());
+        if own.iter().filter_map(|id| self.rule(*id)).all(|rule| is_ground(&rule.head.reference)) {
+            return own;
+        }
+        let mut all = vec![];
+        self.tree.below(at, true, &mut |id| all.push(id));
+        all.sort_unstable();
+        all
+    }
+
+    pub(super) fn plan_groups(&mut self) -> Result<(), PlanError> {
+        for node in 0..self.plan.nodes.len() {
+            let path = self.plan.nodes.get(node).map(|node| node.path.to_vec()).unwrap_or_default();
+            let group = self.push_group(GroupKind::Document, 0, path, Location::default());
+            if let Some(node) = self.plan.nodes.get_mut(node) {
+                node.whole = Some(group);
+            }
+        }
+        for at in 0..self.tree.len() {
+            if let Some(Place::Rules(group) | Place::Function(group)) = self.places.get(at).copied() {
+                self.plan_group(group, at)?;
+            }
+        }
+        for node in 0..self.plan.nodes.len() {
+            self.plan_document(node)?;
+        }
+        Ok(())
+    }
+
+    fn plan_group(&mut self, id: GroupId, at: usize) -> Result<(), PlanError> {
+        let rules = self.rules_at(at);
+        let Some(group) = self.plan.groups.get(id as usize) else { return Ok(()) };
+        let (group_kind, depth, parameters) = (group.kind, group.path.len(), group.parameters);
+        let entry = self.pc();
+        self.max_slot = parameters;
+        if group_kind == GroupKind::Object
+            && let Some(default) = rules.iter().filter_map(|id| self.rule(*id)).find(|rule| rule.default)
+        {
+            let message = "a default within a partial document isn't supported; give the document's user a default";
+            return Err(PlanError::unsupported(default.location, message));
+        }
+        let end = self.label();
+        let definitions = || rules.iter().filter_map(|id| self.rule(*id)).filter(|rule| !rule.default);
+        let only = if have_one_value(definitions()) { end } else { Label::MAX };
+        let definitions: Vec<&Rule> = definitions().collect();
+        for rule in definitions {
+            self.plan_chain(rule, group_kind, depth, parameters, only)?;
+        }
+        let default = rules.iter().filter_map(|id| self.rule(*id)).find(|rule| rule.default);
+        if let Some(default) = default.filter(|_| matches!(group_kind, GroupKind::Complete | GroupKind::Function)) {
+            self.location = default.location;
+            self.emit(Op::Default { to: end })?;
+            self.begin_definition(parameters, end);
+            // What needs evaluating in its value was moved to its body.
+            self.body(&default.body)?;
+            if let Some(value) = &default.head.value {
+                let value = self.term(value)?;
+                self.emit(Op::YieldDefault { value })?;
+            }
+        }
+        self.place(end);
+        self.emit(Op::Return)?;
+        if let Some(group) = self.plan.groups.get_mut(id as usize) {
+            group.entry = entry;
+            group.slots = self.max_slot;
+        }
+        Ok(())
+    }
+
+    /// A rule and its `else` rules: the first that holds counts.
+    fn plan_chain(
+        &mut self,
+        rule: &Rule,
+        group_kind: GroupKind,
+        depth: usize,
+        parameters: u32,
+        only: Label,
+    ) -> Result<(), PlanError> {
+        let end = self.label();
+        for (i, rule) in chain(rule).enumerate() {
+            self.location = rule.location;
+            self.emit(if i == 0 { Op::Definition } else { Op::Else { to: end } })?;
+            let next = self.label();
+            self.begin_definition(parameters, next);
+            for (slot, pattern) in (0..parameters).zip(&rule.head.args) {
+                self.matches(pattern, Arg::slot(slot))?;
+            }
+            self.body(&rule.body)?;
+            self.location = rule.head.location;
+            match group_kind {
+                GroupKind::Complete | GroupKind::Function => {
+                    let value = self.head_value(rule)?;
+                    self.emit(Op::Yield { value, only })?;
+                }
+                _ => self.yield_at(rule, depth)?,
+            }
+            self.again(next)?;
+            self.place(next);
+        }
+        self.place(end);
+        Ok(())
+    }
+
+    pub(super) fn begin_definition(&mut self, parameters: u32, fail: Label) {
+        self.unbind_to(0);
+        self.next_slot = parameters;
+        self.fail = fail;
+    }
+
+    /// Looks for the next solution, if there are loops to go through.
+    pub(super) fn again(&mut self, end: Label) -> Result<(), PlanError> {
+        if self.fail != end {
+            self.emit(Op::Jump { to: self.fail })?;
+        }
+        Ok(())
+    }
+
+    fn head_value(&mut self, rule: &Rule) -> Result<Arg, PlanError> {
+        match &rule.head.value {
+            Some(value) => self.term(value),
+            None => Ok(self.constant(Value::Bool(true))),
+        }
+    }
+
+    /// A partial document's entry: what of the rule's path lies below the group, and the value there.
+    fn yield_at(&mut self, rule: &Rule, depth: usize) -> Result<(), PlanError> {
+        let path: Vec<&Term> = rule.head.reference.iter().skip(1 + depth).collect();
+        let path = path.into_iter().map(|term| self.term(term)).collect::<Result<Vec<_>, _>>()?;
+        let path = self.args(&path);
+        let multi = kind(rule) == RuleKind::Multi;
+        let value = match (&rule.head.key, multi) {
+            (Some(member), true) => self.term(member)?,
+            _ => self.head_value(rule)?,
+        };
+        self.emit(Op::YieldAt { path, value, multi })
+    }
+
+    // === Whole documents ===
+
+    /// An object of all that stands below a node. The machine adds what data lies there.
+    fn plan_document(&mut self, node: usize) -> Result<(), PlanError> {
+        let Some(described) = self.plan.nodes.get(node) else { return Ok(()) };
+        let Some(id) = described.whole else { return Ok(()) };
+        let children = described.children.clone();
+        let entry = self.pc();
+        self.max_slot = 0;
+        self.location = Location::default();
+        for (key, child) in children {
+            let group = match child {
+                DocumentChild::Rules(group) => group,
+                DocumentChild::Node(node) => match self.plan.nodes.get(node as usize) {
+                    Some(node) if !node.hidden => node.whole.unwrap_or(GroupId::MAX),
+                    _ => continue,
+                },
+                DocumentChild::Function => continue,
+            };
+            self.emit(Op::Definition)?;
+            let next = self.label();
+            self.begin_definition(0, next);
+            let dst = self.slot()?;
+            let path = self.plan.groups.get(group as usize).map(|group| group.path.to_vec()).unwrap_or_default();
+            let replaceable = self.is_replaceable(&path);
+            self.emit(Op::Rule { group, dst, replaceable, fail: next })?;
+            let key = self.constant(key);
+            let path = self.args(&[key]);
+            self.emit(Op::YieldAt { path, value: Arg::slot(dst), multi: false })?;
+            self.place(next);
+        }
+        self.emit(Op::Return)?;
+        if let Some(group) = self.plan.groups.get_mut(id as usize) {
+            group.entry = entry;
+            group.slots = self.max_slot;
+        }
+        Ok(())
+    }
+}
+
+/// Whether all definitions give the same constant, so that the first that holds decides.
+fn have_one_value<'a>(rules: impl Iterator<Item = &'a Rule>) -> bool {
+    let mut value: Option<Value> = None;
+    for rule in rules.flat_map(chain) {
+        let own = match &rule.head.value {
+            Some(term) => term.to_value(),
+            None => Some(Value::Bool(true)),
+        };
+        match (own, &value) {
+            (None, _) => return false,
+            // The same text: `1` and `1.0` are equal, and print differently.
+            (Some(own), Some(value)) if own.to_string() != value.to_string() => return false,
+            (Some(own), _) => value = Some(own),
+        }
+    }
+    value.is_some()
+}
