@@ -181,7 +181,7 @@ impl Engine {
             return outcome;
         }
         let evaluation = match document(request, &self.tenant, self.identity_of(request)) {
-            Ok(input) => snapshot.program.evaluate(path, &input, self.now_ns()),
+            Ok(input) => snapshot.program.evaluate(path, Some(&input), self.now_ns()),
             Err(error) => {
                 outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, error.to_string()));
                 return outcome;
@@ -251,11 +251,11 @@ impl Engine {
             return Err(Error::Evaluation("the bundle is expired or withdrawn; see the status".into()));
         }
         let input = read_strict(input).map_err(|e| Error::Evaluation(e.to_string()))?;
-        let mut evaluation = snapshot.program.evaluate(path, &input, self.now_ns());
+        let mut evaluation = snapshot.program.evaluate(path, Some(&input), self.now_ns());
         if errors == BuiltinErrors::Deny
             && let Some(error) = evaluation.swallowed.take()
         {
-            return Err(Error::Evaluation(error));
+            return Err(Error::Evaluation(error.to_string()));
         }
         let value = match &evaluation.value {
             Evaluated::Value(value) => {

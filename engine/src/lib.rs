@@ -52,6 +52,9 @@ mod engine;
 mod error;
 mod eval;
 mod identity;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod keys;
 mod live;
 mod os;

@@ -276,7 +276,7 @@ mod tests {
             ("decision if \"a\" == 1", "rego_type_error", "line 2: match error"),
             ("decision if { some x; true }", "rego_compile_error", "line 2: declared var x unused"),
             ("decision if http.send({\"url\": \"http://x\"})", "builtin", "line 2: `http.send` isn't available"),
-            ("decision if count(1) with count as http.send", "builtin", "line 2: `http.send` isn't available"),
+            ("f(x) := x\ndecision if f({}) with data.meshguard.f as http.send", "builtin", "line 3: `http.send` isn't"),
             ("decision if rand.intn(\"x\", 2) == 1", "impure_builtin", "set the entrypoint's `defer` to `always`"),
             ("f(x) := f(x + 1)\ndecision := f(1)", "rego_recursion_error", "line 2: rule data.meshguard.f is recursive"),
             ("f(x) := g(x)\ng(x) := f(x)\ndecision := f(1)", "rego_recursion_error", "-> data.meshguard.g ->"),

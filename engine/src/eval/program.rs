@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admission::{Admitted, admit, path_of};
 use super::builtins::budget::Limits;
-use super::machine::{Answer, Entry, Findings, Halt, HaltKind, Known, Query};
+use super::machine::{Answer, Entry, Findings, Halt, HaltKind, Known, Query, Swallowed};
 use super::plan::Plan;
 use super::value::Value;
 use crate::bundle::{Bundle, Settings};
@@ -75,7 +75,7 @@ pub(crate) enum Evaluated {
 pub(crate) struct Evaluation {
     pub(crate) value: Evaluated,
     /// The first error of a builtin that OPA's default mode takes for undefined.
-    pub(crate) swallowed: Option<String>,
+    pub(crate) swallowed: Option<Swallowed>,
     /// Whether errors of builtins, or others, may be raised depending on data that isn't held.
     pub(crate) may_swallow: bool,
     pub(crate) may_halt: bool,
@@ -124,16 +124,16 @@ impl Program {
     }
 
     /// Evaluates the document at a dotted path, `data.a.b`.
-    pub(crate) fn evaluate(&self, path: &str, input: &Value, now_ns: i64) -> Evaluation {
+    pub(crate) fn evaluate(&self, path: &str, input: Option<&Value>, now_ns: i64) -> Evaluation {
         self.run(path, input, now_ns, DECISION)
     }
 
     /// Evaluates with more time.
     pub(super) fn evaluate_patiently(&self, path: &str, input: &Value, now_ns: i64) -> Evaluation {
-        self.run(path, input, now_ns, PATIENT)
+        self.run(path, Some(input), now_ns, PATIENT)
     }
 
-    fn run(&self, path: &str, input: &Value, now_ns: i64, limits: Limits) -> Evaluation {
+    fn run(&self, path: &str, input: Option<&Value>, now_ns: i64, limits: Limits) -> Evaluation {
         let found;
         let entry = match self.entrypoints.get(path) {
             Some(entrypoint) => &entrypoint.entry,
@@ -142,7 +142,7 @@ impl Program {
                 &found
             }
         };
-        let query = Query { plan: &self.plan, data: &self.data, input: Some(input), limits, now_ns };
+        let query = Query { plan: &self.plan, data: &self.data, input, limits, now_ns };
         match catch_unwind(AssertUnwindSafe(|| query.run(entry))) {
             Ok(answer) => self.evaluation(answer),
             Err(_) => Evaluation { value: Evaluated::Panic, swallowed: None, may_swallow: false, may_halt: false },
@@ -164,7 +164,6 @@ impl Program {
             Known::Halted(Halt { message, location, .. }) => Evaluated::Error(format!("line {}: {message}", location.row)),
             Known::Stopped(limit) => Evaluated::Budget(limit.to_string()),
         };
-        let swallowed = swallowed.map(|error| format!("line {}: {}", error.location.row, error.message));
         Evaluation { value, swallowed, may_swallow, may_halt }
     }
 }

@@ -47,7 +47,8 @@ pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
     if errors == BuiltinErrors::Deny && verdicts.iter().any(|verdict| verdict.effect == Effect::Allow) {
         let error = |detail: &str| Verdict::deny(Reason::new(ReasonCode::EvalError, detail));
         match swallowed {
-            Some(detail) => {
+            Some(swallowed) => {
+                let detail = swallowed.to_string();
                 for verdict in verdicts.iter_mut().filter(|verdict| verdict.effect == Effect::Allow) {
                     *verdict = error(&detail);
                 }
@@ -157,6 +158,7 @@ fn invalid(what: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::machine::Swallowed;
     use crate::eval::value::json;
 
     fn of(json: &str) -> Verdict {
@@ -227,8 +229,12 @@ mod tests {
         Evaluated::Unknown { root: "data.x".into(), candidates: candidates.map(read), undefined: false }
     }
 
+    fn an_error() -> Swallowed {
+        Swallowed { location: Default::default(), code: "eval_builtin_error", message: "to_number: x".into() }
+    }
+
     fn judged(value: Evaluated, swallowed: bool, may_swallow: bool, may_halt: bool) -> Judged {
-        let swallowed = swallowed.then(|| "to_number: x".to_owned());
+        let swallowed = swallowed.then(an_error);
         judge(Evaluation { value, swallowed, may_swallow, may_halt }, BuiltinErrors::Deny)
     }
 
@@ -267,7 +273,7 @@ mod tests {
         assert!(!judged(of("true"), false, true, false).certain);
         assert!(!judged(of("true"), false, false, true).certain);
         assert!(judged(of("false"), false, true, true).certain);
-        let opa = Evaluation { value: of("true"), swallowed: Some("x".into()), may_swallow: false, may_halt: false };
+        let opa = Evaluation { value: of("true"), swallowed: Some(an_error()), may_swallow: false, may_halt: false };
         assert_eq!(judge(opa, BuiltinErrors::Opa).verdict.effect, Effect::Allow);
     }
 }

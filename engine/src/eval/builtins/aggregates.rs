@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use num_bigint::BigInt;
 
-use super::numbers::charge;
 use super::{Context, Failure, Function, Limit, operand, order};
 use crate::eval::value::float::Float;
 use crate::eval::value::number::MAX_DIGITS;
@@ -126,7 +125,7 @@ fn numbers<'a>(args: &[&'a Value], items: &'a [Value]) -> Result<Vec<&'a Number>
 fn exact_sum(ctx: &mut Context<'_>, integers: &[&Number]) -> Result<Number, Failure> {
     let mut sum = BigInt::ZERO;
     for integer in integers {
-        charge(ctx, integer)?;
+        order::pay(ctx.budget, integer)?;
         sum += integer.to_bigint().unwrap_or_default();
     }
     Ok(Number::from_bigint(&sum)?)
@@ -139,7 +138,7 @@ fn exact_product(ctx: &mut Context<'_>, integers: &[&Number]) -> Result<Number, 
     }
     let mut product = BigInt::from(1);
     for integer in integers {
-        charge(ctx, integer)?;
+        order::pay(ctx.budget, integer)?;
         ctx.budget.alloc(usize::try_from(product.bits() / 8).unwrap_or(usize::MAX))?;
         product *= integer.to_bigint().unwrap_or_default();
         // No other factor makes it smaller.
@@ -158,7 +157,7 @@ fn folded(
 ) -> Result<Number, Failure> {
     let mut result = Number::from(first).to_float();
     for number in numbers {
-        charge(ctx, number)?;
+        order::pay(ctx.budget, number)?;
         result = operation(&result, &number.to_float());
     }
     Ok(result.to_number()?)

@@ -40,8 +40,9 @@ fn apply(ctx: &mut Context<'_>, tree: &mut Tree, operation: &Value) -> Result<()
         let message = "must be an array of JSON-Patch objects, but at least one element is not an object";
         return Err(Failure::error(message));
     };
-    let attribute =
-        |name: &str| operation.get_str(name).ok_or_else(|| Failure::Error(format!("missing required attribute '{name}'")));
+    let attribute = |name: &str| {
+        operation.get_str(name).ok_or_else(|| Failure::Error(format!("missing required attribute '{name}'")))
+    };
     let path = attribute("path")?;
     let name = match attribute("op")? {
         Value::String(name) => name,

@@ -29,11 +29,7 @@ pub(crate) fn walk_values(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<Va
 
 // === Walking ===
 
-fn walked(
-    ctx: &mut Context<'_>,
-    value: &Value,
-    pattern: Option<&[Option<&Value>]>,
-) -> Result<Vec<Value>, Failure> {
+fn walked(ctx: &mut Context<'_>, value: &Value, pattern: Option<&[Option<&Value>]>) -> Result<Vec<Value>, Failure> {
     let mut walk = Walk { pattern, path: Vec::new(), found: Vec::new() };
     walk.enter(ctx, value)?;
     Ok(walk.found)
@@ -172,11 +168,7 @@ fn mark(seen: &mut [bool], place: usize) -> bool {
 }
 
 /// A node's place in the graph, and what it leads to: nothing, if that isn't a collection.
-fn vertex<'a>(
-    ctx: &mut Context<'_>,
-    graph: &'a Object,
-    node: &Value,
-) -> Result<Option<(usize, &'a [Value])>, Failure> {
+fn vertex<'a>(ctx: &mut Context<'_>, graph: &'a Object, node: &Value) -> Result<Option<(usize, &'a [Value])>, Failure> {
     let Some(place) = order::find(ctx.budget, graph.entries(), |(key, _)| key, node)? else { return Ok(None) };
     Ok(graph.entries().get(place).map(|(_, edges)| match edges {
         Value::Array(array) => (place, array.as_slice()),

@@ -23,6 +23,7 @@ pub(crate) mod patterns;
 mod rand;
 mod re2;
 mod regex;
+mod schema;
 mod semver;
 mod sets;
 mod sprintf;
@@ -76,6 +77,7 @@ pub(crate) fn function(name: &str) -> Option<Function> {
             objects::FUNCTIONS,
             rand::FUNCTIONS,
             regex::FUNCTIONS,
+            schema::FUNCTIONS,
             semver::FUNCTIONS,
             sets::FUNCTIONS,
             sprintf::FUNCTIONS,

@@ -5,6 +5,7 @@
 
 use num_bigint::{BigInt, Sign};
 
+use super::order::pay;
 use super::sets::difference;
 use super::strings::to_lower;
 use super::{Context, Failure, Function, Limit, operand};
@@ -50,7 +51,7 @@ fn minus(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
     match (operand::operand(args, 1)?, operand::operand(args, 2)?) {
         (Value::Number(_), Value::Number(_)) => arithmetic(ctx, args, |a, b| a - b, Float::sub),
         (Value::Set(a), Value::Set(b)) => difference(ctx, a, b),
-        (Value::Number(_) | Value::Set(_), b @ Value::Number(_)) => Err(operand::wrong_type(2, b, &["set"])),
+        (Value::Set(_), b @ Value::Number(_)) => Err(operand::wrong_type(2, b, &["set"])),
         (Value::Number(_) | Value::Set(_), b) => Err(operand::wrong_type(2, b, &["number"])),
         (a, _) => Err(operand::wrong_type(1, a, &["number", "set"])),
     }
@@ -118,7 +119,7 @@ fn unary(
     if let Some(result) = number.as_i64().and_then(small) {
         return Ok(Value::from(result));
     }
-    charge(ctx, number)?;
+    pay(ctx.budget, number)?;
     Ok(Value::from(float(&number.to_float()).to_number()?))
 }
 
@@ -131,17 +132,9 @@ fn small(args: &[&Value]) -> Option<(i64, i64)> {
 
 fn numbers<'a>(ctx: &mut Context<'_>, args: &[&'a Value]) -> Result<(&'a Number, &'a Number), Failure> {
     let (a, b) = (operand::number(args, 1)?, operand::number(args, 2)?);
-    charge(ctx, a)?;
-    charge(ctx, b)?;
+    pay(ctx.budget, a)?;
+    pay(ctx.budget, b)?;
     Ok((a, b))
-}
-
-/// For whatever is done with one number, of at most [`MAX_DIGITS`] digits with those that its exponent stands for.
-pub(super) fn charge(ctx: &mut Context<'_>, number: &Number) -> Result<(), Limit> {
-    let Number::Text(_) = number else { return ctx.budget.step(1) };
-    let text = number.to_string();
-    let exponent = text.split_once(['e', 'E']).and_then(|(_, exponent)| exponent.parse::<i32>().ok());
-    ctx.budget.step(64 + (text.len() as u64 + u64::from(exponent.unwrap_or(0).unsigned_abs())) / 4)
 }
 
 fn arithmetic(
@@ -265,7 +258,7 @@ fn number_bytes(integer: &BigInt) -> usize {
 
 fn format_int(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
     let (number, base) = (operand::number(args, 1)?, operand::number(args, 2)?);
-    charge(ctx, number)?;
+    pay(ctx.budget, number)?;
     // `10.0` is no base.
     let radix = match base {
         Number::Int(radix @ (2 | 8 | 10 | 16)) => u32::try_from(*radix).unwrap_or(10),
@@ -400,4 +393,3 @@ fn separates_digits(unsigned: &str, hex: bool) -> bool {
     }
     before != b'_'
 }
-

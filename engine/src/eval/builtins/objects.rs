@@ -218,8 +218,7 @@ fn merged(ctx: &mut Context<'_>, a: &Object, b: &Object) -> Result<Object, Failu
 fn union_n(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
     let array = operand::array(args, 1)?;
     let composite = operand::operand(args, 1)?;
-    let object =
-        |item| Value::as_object(item).ok_or_else(|| operand::wrong_element(1, composite, item, &["object"]));
+    let object = |item| Value::as_object(item).ok_or_else(|| operand::wrong_element(1, composite, item, &["object"]));
     // The last one goes first, but the first wrong one is the error.
     let mut objects = array.iter().map(object).collect::<Result<Vec<_>, _>>()?;
     objects.reverse();

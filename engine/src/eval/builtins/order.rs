@@ -30,6 +30,14 @@ pub(super) fn same(budget: &mut Budget, a: &Value, b: &Value) -> Result<bool, Li
     }
 }
 
+/// Pays for whatever is done with one number. It has a bounded number of digits, those that its exponent stands for included.
+pub(super) fn pay(budget: &mut Budget, number: &Number) -> Result<(), Limit> {
+    let Number::Text(_) = number else { return budget.step(1) };
+    let text = number.to_string();
+    let exponent = text.split_once(['e', 'E']).and_then(|(_, exponent)| exponent.parse::<i32>().ok());
+    budget.step(32 + (text.len() as u64 + u64::from(exponent.unwrap_or(0).unsigned_abs())) / 4)
+}
+
 /// Where `wanted` is among `items`, which are sorted by their keys.
 pub(super) fn find<T>(
     budget: &mut Budget,
@@ -92,11 +100,7 @@ pub(super) fn set_of(budget: &mut Budget, mut items: Vec<Value>) -> Result<Value
 }
 
 /// Sorts by key; those with equal keys stay in order. What consists of a few sorted runs is sorted in little time.
-pub(super) fn sort<T: Clone>(
-    budget: &mut Budget,
-    items: &mut Vec<T>,
-    key: impl Fn(&T) -> &Value,
-) -> Result<(), Limit> {
+pub(super) fn sort<T: Clone>(budget: &mut Budget, items: &mut Vec<T>, key: impl Fn(&T) -> &Value) -> Result<(), Limit> {
     budget.alloc(items.len().saturating_mul(4 * size_of::<usize>()))?;
     let mut less = |a: usize, b: usize| {
         budget.step(2)?;
@@ -137,9 +141,8 @@ pub(super) fn sort_as_go(budget: &mut Budget, items: &mut [Value]) -> Result<(),
 // === Comparing ===
 
 fn number(budget: &mut Budget, a: &Number, b: &Number) -> Result<Ordering, Limit> {
-    let bytes = |number: &Number| Value::Number(number.clone()).shallow_bytes();
-    budget.step(8)?;
-    budget.read(bytes(a).max(bytes(b)))?;
+    pay(budget, a)?;
+    pay(budget, b)?;
     Ok(a.cmp(b))
 }
 

@@ -1,31 +1,34 @@
 //! Regular expressions as Go's `regexp` has them (RE2's syntax and meaning), so as OPA has them.
 //!
 //! Which texts are patterns, and what they mean, follows Go 1.26: [`parse`] reads a pattern as Go does and makes its tree,
-//! [`unicode`] has Go's tables. Matching is regex-automata's, whose rules are Go's once it has the tree: the leftmost match,
-//! of those the one that the pattern prefers. It takes linear time, but knows no budget; so it only gets what it can do in
-//! some milliseconds whatever pattern and text are, and [`program`] does the rest.
+//! [`unicode`] has Go's tables. Matching takes time linear in the text either way: by regex-automata, whose rules are Go's
+//! once it has the tree (the leftmost match, of those the one that the pattern prefers), or by a [`machine`] that runs a [`program`]. The former is
+//! faster, but knows no budget and takes long to build; so it only gets constant patterns, and texts that it is done with
+//! in some milliseconds whatever pattern and text are.
 
+mod machine;
 mod parse;
 mod program;
 mod tree;
 mod unicode;
-
-use std::sync::OnceLock;
 
 use regex_automata::meta;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, Span};
 use regex_syntax::hir::{self, Hir};
 
+use self::machine::{Machine, UNSET};
 use self::parse::ParseError;
-use self::program::{Machine, Program, UNSET};
+use self::program::Program;
 use self::tree::{Id, Node, Op, Tree};
 use super::{Budget, Failure, Limit};
 
 /// Bytes that a pattern may have.
 pub(super) const MAX_PATTERN: usize = 1 << 16;
 /// Nodes within each other that a pattern may have to get an engine: translating and building recurse.
-const MAX_HEIGHT: usize = 24;
+const MAX_HEIGHT: usize = 16;
+/// The weight up to which a pattern gets an engine.
+const MAX_WEIGHT: u64 = 20_000;
 /// The weight times the text's length up to which the engine may have a text.
 const MAX_WORK: u64 = 1 << 20;
 /// Bytes that an engine may take.
@@ -34,38 +37,24 @@ const MAX_ENGINE: usize = 10 << 20;
 /// A compiled pattern.
 #[derive(Debug)]
 pub(crate) struct Regex {
-    tree: Tree,
-    /// About how many states of an automaton it takes.
-    weight: u64,
+    /// The names of the groups, from the first on.
+    names: Vec<Option<Box<str>>>,
+    program: Program,
     engine: Option<meta::Regex>,
-    program: OnceLock<Program>,
+    /// About how many states the engine has.
+    weight: u64,
+    /// Whether Go may take U+FFFD for something else.
+    is_unsure: bool,
 }
 
-/// How long a pattern is going to be used, so what compiling it may take.
+/// How long a pattern is going to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// As long as the program: some milliseconds, whatever makes matching faster.
+    /// As long as the program: it gets an engine, which takes some milliseconds, memory, and more stack than an evaluation
+    /// can be sure to have.
     Constant,
-    /// For a while: some microseconds, and little memory.
+    /// For a while.
     Passing,
-}
-
-impl Use {
-    /// The weight up to which a pattern gets an engine. Building takes up to a microsecond for each unit.
-    fn max_weight(self) -> u64 {
-        match self {
-            Self::Constant => 20_000,
-            Self::Passing => 500,
-        }
-    }
-
-    fn config(self) -> meta::Config {
-        let config = meta::Config::new().utf8_empty(true).nfa_size_limit(Some(MAX_ENGINE));
-        match self {
-            Self::Constant => config.hybrid_cache_capacity(256 << 10),
-            Self::Passing => config.hybrid(false).dfa(false),
-        }
-    }
 }
 
 /// Where a match is, or one of its groups, if it is anywhere.
@@ -113,27 +102,24 @@ impl Regex {
     /// It isn't one, or is too large.
     pub(super) fn new(pattern: &str, used: Use, budget: &mut Budget) -> Result<Self, Failure> {
         let tree = parsed(pattern, budget)?;
-        let mut regex = Self { tree, weight: u64::MAX, engine: None, program: OnceLock::new() };
-        if regex.tree.height() <= MAX_HEIGHT {
-            let (hir, weight) = translated(&regex.tree, regex.tree.root);
-            if weight <= used.max_weight() {
-                budget.step(1_000 + weight.saturating_mul(100))?;
-                regex.weight = weight;
-                // If it can't be built, there is a program.
-                regex.engine = meta::Builder::new().configure(used.config()).build_from_hir(&hir).ok();
-            }
-        }
-        Ok(regex)
+        let program = Program::new(&tree, budget)?;
+        // Go takes a surrogate for U+FFFD in some patterns that begin with `^`. In which isn't worth looking into.
+        let is_unsure = tree.surrogates && tree.begins_with_text();
+        let (engine, weight) = match used {
+            Use::Constant if tree.height() <= MAX_HEIGHT => engine(&tree, budget)?,
+            _ => (None, 0),
+        };
+        Ok(Self { names: tree.names, program, engine, weight, is_unsure })
     }
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.engine.as_ref().map_or(0, meta::Regex::memory_usage) + 4_096
+        self.engine.as_ref().map_or(0, |engine| engine.memory_usage() + 4_096) + self.program.bytes() + 256
     }
 
     /// The names of the groups, from the first on.
     pub(super) fn names(&self) -> &[Option<Box<str>>] {
-        &self.tree.names
+        &self.names
     }
 
     /// Whether it matches anywhere in `text`.
@@ -146,7 +132,7 @@ impl Regex {
             budget.step(self.work(text.len()))?;
             return Ok(engine.is_match(text));
         }
-        let mut machine = Machine::new(self.program(budget)?, text, None, budget)?;
+        let mut machine = Machine::new(&self.program, text, None, budget)?;
         Ok(machine.search(0, budget)?.is_some())
     }
 
@@ -194,7 +180,7 @@ impl Regex {
                 let work = self.work(text.len());
                 Engine::Automaton { engine, text, work, slots: vec![None; 2 * (groups + 1)] }
             }
-            None => Engine::Machine(Box::new(Machine::new(self.program(budget)?, text, Some(groups), budget)?)),
+            None => Engine::Machine(Box::new(Machine::new(&self.program, text, Some(groups), budget)?)),
         };
         budget.alloc((groups + 1) * size_of::<Place>())?;
         Ok(Searcher { engine, places: vec![None; groups + 1] })
@@ -212,20 +198,8 @@ impl Regex {
         16 + len / 16 + len.saturating_mul(self.weight) / 4_096
     }
 
-    fn program(&self, budget: &mut Budget) -> Result<&Program, Limit> {
-        if let Some(program) = self.program.get() {
-            return Ok(program);
-        }
-        let program = Program::new(&self.tree, budget)?;
-        Ok(self.program.get_or_init(|| program))
-    }
-
-    /// Go takes a surrogate in a pattern that begins with `^` for U+FFFD, sometimes. When isn't worth looking into.
     fn check(&self, text: &str) -> Result<(), Limit> {
-        if self.tree.surrogates && self.tree.begins_with_text() && text.contains('\u{FFFD}') {
-            return Err(Limit::Size);
-        }
-        Ok(())
+        if self.is_unsure && text.contains('\u{FFFD}') { Err(Limit::Size) } else { Ok(()) }
     }
 }
 
@@ -242,6 +216,7 @@ enum Engine<'a> {
 impl Searcher<'_> {
     /// Whether there is a match from `at` on; if so, `places` says where.
     fn search(&mut self, at: usize, budget: &mut Budget) -> Result<bool, Failure> {
+        budget.step(self.places.len() as u64 / 4)?;
         match &mut self.engine {
             Engine::Automaton { engine, text, work, slots } => {
                 budget.step(*work)?;
@@ -274,6 +249,18 @@ impl Searcher<'_> {
         }
         Ok(true)
     }
+}
+
+/// The engine for a pattern, if it doesn't get too large, and its weight.
+fn engine(tree: &Tree, budget: &mut Budget) -> Result<(Option<meta::Regex>, u64), Limit> {
+    let (hir, weight) = translated(tree, tree.root);
+    if weight > MAX_WEIGHT {
+        return Ok((None, weight));
+    }
+    // Building takes up to a microsecond for each state.
+    budget.step(1_000 + weight.saturating_mul(100))?;
+    let config = meta::Config::new().utf8_empty(true).nfa_size_limit(Some(MAX_ENGINE)).hybrid_cache_capacity(256 << 10);
+    Ok((meta::Builder::new().configure(config).build_from_hir(&hir).ok(), weight))
 }
 
 /// The expression for a node, and its weight. Recurses.

@@ -169,7 +169,8 @@ impl<'a> Parser<'a> {
     fn action(&mut self) -> Result<(), Failure> {
         if let Some(comment) = self.rest.strip_prefix("/*") {
             let (_, rest) = comment.split_once("*/").ok_or_else(|| syntax("unclosed comment"))?;
-            let (before, rest) = rest.split_once("}}").ok_or_else(|| syntax("comment ends before closing delimiter"))?;
+            let (before, rest) =
+                rest.split_once("}}").ok_or_else(|| syntax("comment ends before closing delimiter"))?;
             return match (before.strip_suffix('-'), before) {
                 (Some(space), _) if space.len() == 1 && space.starts_with(SPACE) => {
                     self.rest = rest.trim_start_matches(SPACE);
@@ -201,7 +202,7 @@ impl<'a> Parser<'a> {
             ("end", "") => self.end(),
             ("else", "") => self.begin_else(),
             ("else", next) => self.chain(next),
-            ("if" | "with" | "range" | "end", "") => Err(syntax("missing value")),
+            ("if" | "with" | "range", "") => Err(syntax("missing value")),
             ("if", rest) => {
                 let operand = self.operand(rest)?;
                 self.begin(Kind::If, vec![], operand, false)

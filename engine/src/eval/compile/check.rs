@@ -1,9 +1,9 @@
 //! The type checker: OPA's (`ast/check.go`, `ast/env.go`, 1.22), so that what OPA refuses is refused.
 //!
-//! Rules are checked in the order of their dependencies, each body from its first statement to its last. Statements give
-//! types to variables ([`unify`]), references are followed through what is known of the rules before ([`refs`]), and the
-//! type of the head is kept for the rules after ([`env`]). Where OPA is lenient for no reason this is as well: it doesn't
-//! look at calls within `every`, `and`, `or` and plain `not`, for one.
+//! Rules are checked in the order of their dependencies, each body from its first statement to its last. Statements
+//! give types to variables ([`unify`]), references are followed through what is known of the rules before ([`refs`]),
+//! and the type of the head is kept for the rules after ([`env`]). Where OPA is lenient for no reason this is as well:
+//! it doesn't look at calls within `every`, `and`, `or` and plain `not`, for one.
 
 mod env;
 mod infer;
@@ -302,8 +302,8 @@ impl Checker<'_> {
 // === With ===
 
 impl Checker<'_> {
-    /// The types under the statement's `with`, if they differ: what it replaces may have the replacement's type too, and
-    /// rules that depend on that may have any.
+    /// The types under the statement's `with`, if they differ: what it replaces may have the replacement's type too,
+    /// and rules that depend on that may have any.
     fn with<'e>(&self, outer: &'e Env<'e>, expr: &Expr) -> Option<Env<'e>> {
         let mut layers = vec![];
         let mut replaced = Tree::default();

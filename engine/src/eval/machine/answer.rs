@@ -84,6 +84,6 @@ impl fmt::Display for Halt {
 
 impl fmt::Display for Swallowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "line {}: {}", self.location.row, self.message)
     }
 }

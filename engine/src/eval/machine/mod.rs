@@ -25,5 +25,5 @@ mod run;
 mod slot;
 mod step;
 
-pub(crate) use self::answer::{Answer, Findings, Halt, HaltKind, Known};
+pub(crate) use self::answer::{Answer, Findings, Halt, HaltKind, Known, Swallowed};
 pub(crate) use self::run::{Entry, Query};

@@ -37,9 +37,7 @@ fn is_start(comment: &Comment<'_>) -> bool {
 
 /// The comments right below the first one, up to where another block or something else begins.
 fn block<'c, 't>(comments: &'c [Comment<'t>]) -> &'c [Comment<'t>] {
-    let goes_on = |pair: &[Comment<'t>]| {
-        matches!(pair, [before, comment] if comment.col == 1 && comment.row == before.row + 1 && !is_start(comment))
-    };
+    let goes_on = |pair: &[Comment<'t>]| matches!(pair, [before, comment] if comment.col == 1 && comment.row == before.row + 1 && !is_start(comment));
     let len = comments.windows(2).take_while(|pair| goes_on(pair)).count();
     comments.get(1..=len).unwrap_or_default()
 }

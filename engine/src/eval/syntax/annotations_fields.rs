@@ -218,5 +218,7 @@ fn path_value(reference: &[Term]) -> Result<Value, Problem> {
         }))
     };
     let parts = reference.iter().map(part).collect::<Option<Vec<_>>>();
-    parts.map(Value::array).ok_or_else(|| Problem::limit("a reference in metadata that isn't made of names and constants"))
+    parts
+        .map(Value::array)
+        .ok_or_else(|| Problem::limit("a reference in metadata that isn't made of names and constants"))
 }

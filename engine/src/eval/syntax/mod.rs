@@ -18,4 +18,4 @@ mod parser_term;
 mod readers;
 mod tried;
 
-pub(crate) use self::parser::{MAX_TREE_DEPTH, RegoVersion, SyntaxError, parse_module, parse_query};
+pub(crate) use self::parser::{RegoVersion, SyntaxError, parse_module, parse_query};

@@ -69,9 +69,7 @@ fn rule_from(mut body: Body) -> Result<Rule, String> {
     let assign = is_call_of(&expr, "assign");
     let mut rule = match expr.kind {
         ExprKind::Term(term) => rule_from_term(term)?,
-        ExprKind::Call(terms) if assign || is_call_of_terms(&terms, "eq") => {
-            rule_from_equation(expr.location, terms)?
-        }
+        ExprKind::Call(terms) if assign || is_call_of_terms(&terms, "eq") => rule_from_equation(expr.location, terms)?,
         ExprKind::Call(terms) => rule_from_call(terms)?,
         ExprKind::Some(_) => return Err("'some' declarations cannot be used for rule head".into()),
         _ => return Err("expression cannot be used for rule head".into()),
@@ -161,9 +159,10 @@ fn rule_from_call(mut terms: Vec<Term>) -> Result<Rule, String> {
     Ok(rule(location, head, location))
 }
 
-/// The name that a reference prints as, if a builtin could have it.
+/// The name that a builtin would have to have to be called by this reference: `a["b.c"]` isn't `a.b.c`.
 fn builtin_name(reference: &[Term]) -> Option<String> {
-    dotted(reference)
+    let has_dot = |term: &Term| term.as_str().is_some_and(|name| name.contains('.'));
+    if reference.iter().any(has_dot) { None } else { dotted(reference) }
 }
 
 fn starts_with_var(reference: &[Term]) -> Result<(), String> {

@@ -283,7 +283,10 @@ impl<'t> Parser<'t> {
         }
         self.steps += 1;
         if self.steps > self.tokens.len().saturating_mul(MAX_STEPS_PER_TOKEN).saturating_add(100_000) {
-            self.exceeds("size", "too many ways to read this: write nested sets, objects and groups in rules of their own");
+            self.exceeds(
+                "size",
+                "too many ways to read this: write nested sets, objects and groups in rules of their own",
+            );
         }
         (self.state.at, self.state.kind) = (at, self.kind_at(at));
         if self.is(Kind::Illegal) {
@@ -516,7 +519,9 @@ impl<'t> Parser<'t> {
         if self.state.deepest > MAX_TREE_DEPTH {
             self.exceeds(
                 "nesting",
-                format!("nested more than {MAX_TREE_DEPTH} levels deep: give the inner parts names, in rules of their own"),
+                format!(
+                    "nested more than {MAX_TREE_DEPTH} levels deep: give the inner parts names, in rules of their own"
+                ),
             );
         }
         self.limit.is_none()

@@ -77,7 +77,7 @@ impl Parser<'_> {
             match self.group(false) {
                 Group::No => {}
                 Group::Failed => return None,
-                Group::Found(expr, location) => return self.logical_tail(expr, location),
+                Group::Found(expr, location) => return self.logical_tail(*expr, location),
             }
         }
         if self.name_if_reference() {
@@ -111,7 +111,7 @@ impl Parser<'_> {
             match self.group(true) {
                 Group::No => {}
                 Group::Failed => return None,
-                Group::Found(expr, _) => return self.logical_tail(negation_of(not, expr), not),
+                Group::Found(expr, _) => return self.logical_tail(negation_of(not, *expr), not),
             }
         }
         let (start, braced) = (self.location(), self.is(Kind::LBrace));

@@ -12,7 +12,7 @@ pub(super) enum Group {
     /// A group, with an error in it.
     Failed,
     /// A group's statement; and where the group is.
-    Found(Expr, Location),
+    Found(Box<Expr>, Location),
 }
 
 const AMBIGUOUS_UNION: &str =
@@ -107,9 +107,9 @@ impl Parser<'_> {
             match (self.group(true), not) {
                 (Group::No, _) => {}
                 (Group::Failed, _) => return None,
-                (Group::Found(expr, location), None) => return Some((Operand::implicit(expr), location)),
+                (Group::Found(expr, location), None) => return Some((Operand::implicit(*expr), location)),
                 (Group::Found(expr, _), Some(not)) => {
-                    return Some((Operand::implicit(negation_of(not, expr)), not));
+                    return Some((Operand::implicit(negation_of(not, *expr)), not));
                 }
             }
         }
@@ -197,7 +197,7 @@ impl Parser<'_> {
             return Group::Failed;
         }
         self.scan();
-        Group::Found(expr, open)
+        Group::Found(Box::new(expr), open)
     }
 
     /// `(x with …)`
@@ -233,9 +233,7 @@ impl Parser<'_> {
         let ExprKind::Call(terms) = &first.kind else { return false };
         let Some(operator) = terms.first() else { return false };
         let starts_with = |location, kind| self.tokens.at(location).is_some_and(|at| self.tokens.get(at).kind == kind);
-        first.is_call_of("or")
-            && starts_with(operator.location, Kind::Or)
-            && !starts_with(first.location, Kind::LParen)
+        first.is_call_of("or") && starts_with(operator.location, Kind::Or) && !starts_with(first.location, Kind::LParen)
     }
 
     fn error_ambiguous_union(&mut self, location: Location) {

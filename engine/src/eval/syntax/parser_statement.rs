@@ -191,10 +191,7 @@ impl Parser<'_> {
         if !matches!(root, Some("data" | "input" | "future" | "rego")) {
             self.hint("if this is unexpected, try updating OPA");
             let at = path.first().map(|term| term.location).unwrap_or_default();
-            self.error(
-                at,
-                "unexpected import path, must begin with one of: {data, future, input, rego}",
-            );
+            self.error(at, "unexpected import path, must begin with one of: {data, future, input, rego}");
             return None;
         }
         if self.is(Kind::As) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ast::{Expr, ExprKind, Term, TermKind, TemplatePart};
+use super::ast::{Expr, ExprKind, TemplatePart, Term, TermKind};
 use super::lexer::Kind;
 use super::parser::{Parser, RegoVersion};
 

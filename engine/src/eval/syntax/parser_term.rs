@@ -368,9 +368,7 @@ impl Parser<'_> {
         // Not with its operators: `[a | b]` is a comprehension.
         let (before, at) = (self.mark(), self.at());
         let first = self.term()?;
-        if may_be_comprehension
-            && let Some(body) = self.comprehension_body(Kind::RBrack, true)
-        {
+        if may_be_comprehension && let Some(body) = self.comprehension_body(Kind::RBrack, true) {
             self.unmark(before);
             return Some(TermKind::ArrayComprehension(Box::new(first), body?));
         }
@@ -394,9 +392,7 @@ impl Parser<'_> {
         let (before, at) = (self.mark(), self.at());
         let first = self.term()?;
         let must_be_set = may_be_comprehension && self.is(Kind::Or);
-        if may_be_comprehension
-            && let Some(body) = self.comprehension_body(Kind::RBrace, true)
-        {
+        if may_be_comprehension && let Some(body) = self.comprehension_body(Kind::RBrace, true) {
             self.unmark(before);
             return Some(TermKind::SetComprehension(Box::new(first), body?));
         }
@@ -407,7 +403,9 @@ impl Parser<'_> {
                 self.illegal("expected , or }");
                 None
             }
-            Kind::RBrace | Kind::Comma => self.rest_of_list(Kind::RBrace, first).map(|items| TermKind::Set(order::set(items))),
+            Kind::RBrace | Kind::Comma => {
+                self.rest_of_list(Kind::RBrace, first).map(|items| TermKind::Set(order::set(items)))
+            }
             Kind::Colon => self.object_kind(first, may_be_comprehension),
             _ => {
                 self.illegal("non-terminated set");
@@ -421,9 +419,7 @@ impl Parser<'_> {
         self.scan();
         let (before, at) = (self.mark(), self.at());
         let value = self.term()?;
-        if may_be_comprehension
-            && let Some(body) = self.comprehension_body(Kind::RBrace, false)
-        {
+        if may_be_comprehension && let Some(body) = self.comprehension_body(Kind::RBrace, false) {
             self.unmark(before);
             return Some(TermKind::ObjectComprehension(Box::new(key), Box::new(value), body?));
         }

@@ -1,8 +1,7 @@
-//! Matching whatever the faster engine isn't given: a simulation of all ways to match at once, character by character,
-//! that spends from the budget as it goes.
+//! A pattern as a program: what to do with one character after the other.
 //!
-//! The program is the one that Go 1.26's `regexp/syntax/compile.go` makes (alternatives in order of preference, `x*` as
-//! `(x+)?` where `x` may be empty), the simulation Pike's: <https://swtch.com/~rsc/regexp/regexp2.html>.
+//! It is the program that Go 1.26's `regexp/syntax/compile.go` makes: alternatives in order of preference, `x*` as `(x+)?`
+//! where `x` may be empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +12,14 @@ use crate::eval::builtins::{Budget, Limit};
 /// Instructions a program may have.
 const MAX_LEN: usize = 1 << 20;
 
-/// What a slot holds that no group has set.
-pub(super) const UNSET: usize = usize::MAX;
-
 /// A pattern's instructions.
 #[derive(Debug)]
 pub(super) struct Program {
     instructions: Vec<Instruction>,
-    start: Pc,
+    pub(super) start: Pc,
     classes: Vec<Vec<Range>>,
     /// Whether a match can only begin where the text does.
-    anchored: bool,
+    pub(super) anchored: bool,
     /// What a match has to begin with, if that is known.
     first: Option<First>,
 }
@@ -36,16 +32,17 @@ struct First {
     all: Vec<Does>,
 }
 
-type Pc = u32;
+/// An instruction's place.
+pub(super) type Pc = u32;
 
 #[derive(Debug, Clone, Copy)]
-struct Instruction {
-    does: Does,
-    next: Pc,
+pub(super) struct Instruction {
+    pub(super) does: Does,
+    pub(super) next: Pc,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Does {
+pub(super) enum Does {
     Rune(u32),
     /// One of the classes.
     Class(u32),
@@ -59,34 +56,6 @@ enum Does {
     SplitTo(Pc),
     Match,
     Fail,
-}
-
-/// A simulation, which may search any number of times.
-pub(super) struct Machine<'a> {
-    program: &'a Program,
-    text: &'a str,
-    /// Slots kept for each thread: the match's and the groups' ends, or none.
-    slots: usize,
-    now: Threads,
-    next: Threads,
-    /// The slots of the thread that is being added.
-    scratch: Vec<usize>,
-    todo: Vec<Todo>,
-}
-
-/// Where the program has got to, in order of preference.
-#[derive(Default)]
-struct Threads {
-    /// For an instruction, where in `visited` it is, if it is there.
-    places: Vec<u32>,
-    visited: Vec<Pc>,
-    waiting: Vec<Pc>,
-    slots: Vec<usize>,
-}
-
-enum Todo {
-    Visit(Pc),
-    Restore(usize, usize),
 }
 
 // === impl Program ===
@@ -145,7 +114,7 @@ impl Program {
     }
 
     /// Where, from `at` on, a match may begin.
-    fn skip(&self, text: &str, at: usize) -> usize {
+    pub(super) fn skip(&self, text: &str, at: usize) -> usize {
         let Some(first) = &self.first else { return at };
         let begins = |c: char| match u8::try_from(c) {
             Ok(byte) if byte.is_ascii() => first.ascii >> byte & 1 == 1,
@@ -155,11 +124,21 @@ impl Program {
         rest.find(begins).map_or(text.len(), |found| at + found)
     }
 
-    fn instruction(&self, pc: Pc) -> Instruction {
+    pub(super) fn len(&self) -> usize {
+        self.instructions.len()
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let ranges: usize = self.classes.iter().map(Vec::len).sum();
+        self.len() * size_of::<Instruction>() + ranges * size_of::<Range>()
+    }
+
+    pub(super) fn instruction(&self, pc: Pc) -> Instruction {
         self.instructions.get(pc as usize).copied().unwrap_or(Instruction { does: Does::Fail, next: 0 })
     }
 
-    fn takes(&self, does: Does, c: char) -> bool {
+    pub(super) fn takes(&self, does: Does, c: char) -> bool {
         let rune = u32::from(c);
         match does {
             Does::Rune(expected) => rune == expected,
@@ -441,175 +420,4 @@ impl Compiler<'_> {
 /// A split between `body` and what comes next.
 fn split(body: Pc, lazy: bool) -> Does {
     if lazy { Does::Split(body) } else { Does::SplitTo(body) }
-}
-
-// === impl Machine ===
-
-impl<'a> Machine<'a> {
-    /// A machine that finds the ends of the match and of `groups` groups, or only whether there is a match.
-    ///
-    /// # Errors
-    /// It takes too much memory.
-    pub(super) fn new(
-        program: &'a Program,
-        text: &'a str,
-        groups: Option<usize>,
-        budget: &mut Budget,
-    ) -> Result<Self, Limit> {
-        let slots = groups.map_or(0, |groups| 2 * (groups + 1));
-        let len = program.instructions.len();
-        budget.alloc(len.saturating_mul(2 * size_of::<u32>()).saturating_add(slots * size_of::<usize>()))?;
-        let threads = || Threads { places: vec![0; len], ..Threads::default() };
-        Ok(Self { program, text, slots, now: threads(), next: threads(), scratch: vec![UNSET; slots], todo: vec![] })
-    }
-
-    /// Looks for a match from `at` on, and gives the slots' contents.
-    ///
-    /// # Errors
-    /// The budget is spent.
-    pub(super) fn search(&mut self, mut at: usize, budget: &mut Budget) -> Result<Option<Vec<usize>>, Limit> {
-        let mut found = None;
-        self.now.clear();
-        loop {
-            if self.now.waiting.is_empty() && found.is_none() && !self.program.anchored {
-                let skipped = self.program.skip(self.text, at);
-                budget.read(skipped - at)?;
-                at = skipped;
-            }
-            let current = self.text.get(at..).and_then(|rest| rest.chars().next());
-            if found.is_none() && !(self.program.anchored && at > 0) {
-                self.scratch.fill(UNSET);
-                self.add(self.program.start, at, budget)?;
-            }
-            let over = found.is_some() || self.program.anchored && at > 0;
-            if over && self.now.waiting.is_empty() {
-                return Ok(found);
-            }
-            self.step(at, current, &mut found, budget)?;
-            if found.is_some() && self.slots == 0 {
-                return Ok(found);
-            }
-            match current {
-                Some(c) => at += c.len_utf8(),
-                None => return Ok(found),
-            }
-        }
-    }
-
-    /// Takes one character, or the end of the text.
-    fn step(
-        &mut self,
-        at: usize,
-        current: Option<char>,
-        found: &mut Option<Vec<usize>>,
-        budget: &mut Budget,
-    ) -> Result<(), Limit> {
-        let now = std::mem::take(&mut self.now);
-        // While `add` adds to `now`, that is the next one.
-        self.now = std::mem::take(&mut self.next);
-        self.now.clear();
-        budget.step(1 + 2 * now.waiting.len() as u64)?;
-        let after = at + current.map_or(0, char::len_utf8);
-        let rows = now.slots.chunks(self.slots.max(1)).chain(std::iter::repeat(&[][..]));
-        for (pc, row) in now.waiting.iter().zip(rows) {
-            let Instruction { does, next } = self.program.instruction(*pc);
-            if matches!(does, Does::Match) {
-                *found = Some(row.to_vec());
-                break;
-            }
-            if current.is_some_and(|c| self.program.takes(does, c)) {
-                self.scratch.copy_from_slice(row);
-                self.add(next, after, budget)?;
-            }
-        }
-        self.next = now;
-        Ok(())
-    }
-
-    /// Adds the places that can be reached from `pc` without taking a character.
-    fn add(&mut self, pc: Pc, at: usize, budget: &mut Budget) -> Result<(), Limit> {
-        let mut steps = 0;
-        self.todo.push(Todo::Visit(pc));
-        while let Some(todo) = self.todo.pop() {
-            let pc = match todo {
-                Todo::Visit(pc) => pc,
-                Todo::Restore(slot, value) => {
-                    self.save(slot, value);
-                    continue;
-                }
-            };
-            if !self.now.visit(pc) {
-                continue;
-            }
-            steps += 2;
-            let Instruction { does, next } = self.program.instruction(pc);
-            match does {
-                Does::Fail => {}
-                Does::Assert(assertion) => {
-                    if holds_at(assertion, self.text, at) {
-                        self.todo.push(Todo::Visit(next));
-                    }
-                }
-                Does::Save(slot) => {
-                    let slot = slot as usize;
-                    if let Some(old) = self.save(slot, at) {
-                        self.todo.push(Todo::Restore(slot, old));
-                    }
-                    self.todo.push(Todo::Visit(next));
-                }
-                Does::Split(other) => self.todo.extend([Todo::Visit(other), Todo::Visit(next)]),
-                Does::SplitTo(first) => self.todo.extend([Todo::Visit(next), Todo::Visit(first)]),
-                _ => {
-                    if self.now.slots.len() + self.slots > self.now.slots.capacity() {
-                        budget.alloc(size_of::<usize>() * 2 * (self.now.slots.len() + self.slots))?;
-                    }
-                    self.now.waiting.push(pc);
-                    self.now.slots.extend_from_slice(&self.scratch);
-                }
-            }
-        }
-        budget.step(steps)
-    }
-
-    /// Sets a slot, if it is kept, and gives what it held.
-    fn save(&mut self, slot: usize, value: usize) -> Option<usize> {
-        self.scratch.get_mut(slot).map(|slot| std::mem::replace(slot, value))
-    }
-}
-
-fn holds_at(assertion: Op, text: &str, at: usize) -> bool {
-    let (before, after) = text.split_at_checked(at).unwrap_or_default();
-    let (before, after) = (before.as_bytes().last(), after.as_bytes().first());
-    let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    match assertion {
-        Op::LineStart => before.is_none_or(|byte| *byte == b'\n'),
-        Op::LineEnd => after.is_none_or(|byte| *byte == b'\n'),
-        Op::TextStart => before.is_none(),
-        Op::TextEnd => after.is_none(),
-        Op::WordBoundary => is_word(before) != is_word(after),
-        Op::NoWordBoundary => is_word(before) == is_word(after),
-        _ => false,
-    }
-}
-
-// === impl Threads ===
-
-impl Threads {
-    fn clear(&mut self) {
-        self.visited.clear();
-        self.waiting.clear();
-        self.slots.clear();
-    }
-
-    /// Whether the instruction hasn't been visited.
-    fn visit(&mut self, pc: Pc) -> bool {
-        let Some(place) = self.places.get_mut(pc as usize) else { return false };
-        if self.visited.get(*place as usize) == Some(&pc) {
-            return false;
-        }
-        // As many as there are instructions.
-        *place = self.visited.len() as u32;
-        self.visited.push(pc);
-        true
-    }
 }

@@ -77,8 +77,8 @@ impl Tree {
         }
     }
 
-    /// Adds what a rule defines at a path. Objects defined further up get it as well, and if it is an object, it gets what
-    /// is defined further down.
+    /// Adds what a rule defines at a path. Objects defined further up get it as well, and if it is an object, it gets
+    /// what is defined further down.
     pub(super) fn insert(&mut self, types: &Types, root: &Var, path: &[Value], kind: Type) {
         types.count(path.len());
         let keys: Vec<_> = path.iter().map(|key| Type::of_value(types, key)).collect();
@@ -234,7 +234,8 @@ impl<'e> Found<'e> {
         }
     }
 
-    /// The type of the whole document. A variable that was found to have no type counts as a document with nothing in it.
+    /// The type of the whole document. A variable that was found to have no type counts as a document with nothing in
+    /// it.
     pub(super) fn document(&self, types: &Types) -> Type {
         match self {
             Self::Var(Type::Unknown) => document(vec![]),

@@ -65,7 +65,8 @@ impl Checker<'_> {
         Type::Unknown
     }
 
-    /// The type of what a reference refers to: the first place that knows of all of its path, or of a part that has a type.
+    /// The type of what a reference refers to: the first place that knows of all of its path, or of a part that has a
+    /// type.
     pub(super) fn type_of_ref(&self, env: &Env<'_>, reference: &[Term]) -> Type {
         let Some((head, rest)) = reference.split_first() else { return Type::Unknown };
         let Some(root) = head.as_var() else { return Type::Unknown };

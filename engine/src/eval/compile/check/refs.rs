@@ -69,8 +69,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks the bodies of all comprehensions of a statement. As in OPA, those within others are checked as if they stood
-    /// in the statement as well, and of several that fail the last one's errors are given.
+    /// Checks the bodies of all comprehensions of a statement. As in OPA, those within others are checked as if they
+    /// stood in the statement as well, and of several that fail the last one's errors are given.
     pub(super) fn closures_of_expr(&self, env: &Env<'_>, expr: &Expr, errors: &mut Errors) {
         match &expr.kind {
             ExprKind::Term(term) => self.closures_of_term(env, term, errors),

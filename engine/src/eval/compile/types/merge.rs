@@ -1,13 +1,13 @@
 //! The types of documents that several rules define.
 //!
-//! Where OPA merges an object type into alternatives it widens it in place, and with it all that shares it. Here what shares
-//! it stays as it was: a part of such a document may be narrower than OPA has it.
+//! Where OPA merges an object type into alternatives it widens it in place, and with it all that shares it. Here what
+//! shares it stays as it was: a part of such a document may be narrower than OPA has it.
 
 use super::{Object, OneOf, Type, Types};
 
 impl Types {
-    /// The type of a document that several rules define, by the type of what one more of them adds. Sets become one set,
-    /// objects without constant keys one object, anything else alternatives.
+    /// The type of a document that several rules define, by the type of what one more of them adds. Sets become one
+    /// set, objects without constant keys one object, anything else alternatives.
     pub(crate) fn merge(&self, a: Type, b: Type) -> Type {
         match (&a, &b) {
             (Type::Unknown, _) => return b,
