@@ -4,7 +4,7 @@ pub(crate) mod base64;
 pub(crate) mod go_float;
 pub(crate) mod go_json;
 mod url;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::fmt::Write as _;
 
@@ -111,7 +111,8 @@ fn hex_decode(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> 
         })
     };
     let (pairs, rest) = encoded.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Ok(digit(*high)? << 4 | digit(*low)?)).collect::<Result<Vec<u8>, Failure>>()?;
+    let bytes =
+        pairs.iter().map(|[high, low]| Ok(digit(*high)? << 4 | digit(*low)?)).collect::<Result<Vec<u8>, Failure>>()?;
     if let Some(odd) = rest.first() {
         digit(*odd)?;
         return Err(Failure::error("encoding/hex: odd length hex string"));

@@ -1,6 +1,6 @@
 //! `uri.parse` and `uri.is_valid`: URLs as Go's `net/url` reads them.
 
-pub(super) mod url;
+pub(in crate::eval) mod url;
 
 use self::url::Url;
 use super::{Context, Failure, Function, operand};

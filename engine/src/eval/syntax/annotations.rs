@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::annotations_fields::{Fields, read_fields};
+use super::annotations_yaml::Problem;
 use super::ast::{Annotation, Location, Module};
 use super::lexer::Comment;
 use super::parser::SyntaxError;
 use crate::eval::value::Value;
+
+/// Bytes that a block may have.
+const MAX_BLOCK: usize = 256 << 10;
 
 /// Reads all blocks of a text.
 ///
@@ -18,10 +22,9 @@ pub(super) fn read(file: u32, comments: &[Comment<'_>]) -> Result<Vec<Annotation
     for (i, start) in comments.iter().enumerate().filter(|(_, comment)| is_start(comment)) {
         let location = Location { file, row: start.row, col: start.col };
         let block = block(comments.get(i..).unwrap_or_default());
-        match read_fields(&text(block)) {
+        match fields(block) {
             Ok(fields) => {
-                let end_row = block.last().map_or(start.row, |last| last.row);
-                annotations.push(annotation(location, end_row, fields));
+                annotations.push(annotation(location, fields));
             }
             Err(problem) => {
                 errors.push(SyntaxError { location, code: problem.code, message: problem.message });
@@ -37,23 +40,29 @@ fn is_start(comment: &Comment<'_>) -> bool {
 
 /// The comments right below the first one, up to where another block or something else begins.
 fn block<'c, 't>(comments: &'c [Comment<'t>]) -> &'c [Comment<'t>] {
-    let goes_on = |pair: &[Comment<'t>]| matches!(pair, [before, comment] if comment.col == 1 && comment.row == before.row + 1 && !is_start(comment));
+    let goes_on = |pair: &[Comment<'t>]| {
+        let [before, comment] = pair else { return false };
+        comment.col == 1 && comment.row == before.row + 1 && !is_start(comment)
+    };
     let len = comments.windows(2).take_while(|pair| goes_on(pair)).count();
     comments.get(1..=len).unwrap_or_default()
 }
 
-fn text(comments: &[Comment<'_>]) -> String {
+fn fields(comments: &[Comment<'_>]) -> Result<Fields, Problem> {
     let mut text = String::new();
     for comment in comments {
         text.push_str(comment.text.strip_prefix(' ').unwrap_or(comment.text));
         text.push('\n');
     }
-    text
+    if text.len() > MAX_BLOCK {
+        return Err(Problem::limit(format!("a metadata block of more than {MAX_BLOCK} bytes")));
+    }
+    read_fields(&text)
 }
 
-fn annotation(location: Location, end_row: u32, fields: Fields) -> Annotation {
+fn annotation(location: Location, fields: Fields) -> Annotation {
     let value = Value::object(fields.entries);
-    Annotation { location, end_row, scope: Arc::from(fields.scope), value, entrypoint: fields.entrypoint }
+    Annotation { location, scope: Arc::from(fields.scope), value, entrypoint: fields.entrypoint }
 }
 
 // === What a block stands before ===

@@ -212,8 +212,8 @@ impl<'s> Reader<'s> {
         })
     }
 
-    /// Visits a map's entries, and those of the maps it merges that it doesn't have itself. `texts`, whether keys are to
-    /// become texts.
+    /// Visits a map's entries, and those of the maps it merges that it doesn't have itself. `texts`, whether keys are
+    /// to become texts.
     fn entries(
         &mut self,
         node: &'s Node,
@@ -350,7 +350,7 @@ impl<'s> Reader<'s> {
 }
 
 fn scalar(node: &Node, text: &str) -> Result<Scalar, Problem> {
-    match node.tag.as_str() {
+    match &*node.tag {
         "!!str" => Ok(Scalar::Text(text.to_owned())),
         tag => resolve(tag, text).map_err(|error| Problem::new(format!("yaml: {error}"))),
     }

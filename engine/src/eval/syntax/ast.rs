@@ -29,8 +29,6 @@ pub(crate) struct Module {
     pub(crate) rules: Vec<Rule>,
     /// Metadata blocks, in the order of the file.
     pub(crate) annotations: Vec<Annotation>,
-    /// Whether `not` is plain negation here (`import future.keywords.not`, `import rego.v2`).
-    pub(crate) plain_negation: bool,
     /// Whether the module is Rego v1: by the bundle's version or by its imports.
     pub(crate) rego_v1: bool,
 }
@@ -54,8 +52,6 @@ pub(crate) struct Import {
 #[derive(Debug, Clone)]
 pub(crate) struct Annotation {
     pub(crate) location: Location,
-    /// The row of its last line.
-    pub(crate) end_row: u32,
     /// `rule`, `document`, `package`, `subpackages`; what the block says, or what it stands before.
     pub(crate) scope: Arc<str>,
     /// The whole of it as `rego.metadata.rule()` gives it.

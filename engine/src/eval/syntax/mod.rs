@@ -16,6 +16,10 @@ mod parser_statement;
 mod parser_string;
 mod parser_term;
 mod readers;
+#[cfg(test)]
+mod tests;
 mod tried;
 
-pub(crate) use self::parser::{RegoVersion, SyntaxError, parse_module, parse_query};
+#[cfg(feature = "internals")]
+pub(crate) use self::parser::parse_query;
+pub(crate) use self::parser::{RegoVersion, parse_module};

@@ -11,9 +11,8 @@ pub(super) fn from_statements(
     statements: Vec<Statement>,
     annotations: Vec<Annotation>,
     version: RegoVersion,
-    plain_negation: bool,
 ) -> Result<Module, Vec<SyntaxError>> {
-    let mut statements = statements.into_iter();
+    let mut statements = statements.into_iter().peekable();
     let first = Location { file, row: 1, col: 1 };
     let package = match statements.next() {
         None => return Err(vec![SyntaxError::new(first, "empty module")]),
@@ -21,9 +20,9 @@ pub(super) fn from_statements(
         Some(other) => return Err(vec![SyntaxError::new(other.location(), "package expected")]),
     };
     let rego_v1 = version == RegoVersion::V1;
-    let mut module = Module { package, imports: vec![], rules: vec![], annotations, plain_negation, rego_v1 };
+    let mut module = Module { package, imports: vec![], rules: vec![], annotations, rego_v1 };
     let mut errors = vec![];
-    for statement in statements {
+    while let Some(statement) = statements.next() {
         let location = statement.location();
         match statement {
             Statement::Package(_) => errors.push(SyntaxError::new(location, "unexpected package")),
@@ -32,10 +31,17 @@ pub(super) fn from_statements(
                 module.imports.push(import);
             }
             Statement::Rule(rule) => module.rules.push(rule),
-            Statement::Body(body) => match rule_from(body) {
-                Ok(rule) => module.rules.push(rule),
-                Err(message) => errors.push(SyntaxError::new(location, message)),
-            },
+            Statement::Body(body) => {
+                let keyword = only_keyword(&body).or_else(|| keyword_on_line(statements.peek(), location));
+                match (rule_from(body), keyword.filter(|_| !module.rego_v1)) {
+                    (Ok(rule), _) => module.rules.push(rule),
+                    (Err(message), None) => errors.push(SyntaxError::new(location, message)),
+                    (Err(message), Some(keyword)) => {
+                        let message = format!("{message} (hint: {})", import_of(keyword));
+                        errors.push(SyntaxError::new(location, message));
+                    }
+                }
+            }
         }
     }
     if module.rego_v1 {
@@ -52,8 +58,41 @@ pub(super) fn from_statements(
 
 /// `import rego.v1` or `import rego.v2`.
 fn is_rego(import: &Import) -> bool {
-    matches!(import.path.as_slice(), [root, version] if root.is_var("rego") && matches!(version.as_str(), Some("v1" | "v2")))
+    let [root, version] = import.path.as_slice() else { return false };
+    root.is_var("rego") && matches!(version.as_str(), Some("v1" | "v2"))
 }
+
+// === A keyword that isn't imported ===
+
+fn head_keyword(name: &str) -> Option<&'static str> {
+    ["if", "contains"].into_iter().find(|keyword| *keyword == name)
+}
+
+fn only_keyword(body: &Body) -> Option<&'static str> {
+    match body.as_slice() {
+        [Expr { kind: ExprKind::Term(term), .. }] => head_keyword(term.as_var()?.as_str()),
+        _ => None,
+    }
+}
+
+/// Whether a statement that goes on on the same line is named like a keyword: `p if { … }` reads like two statements.
+fn keyword_on_line(next: Option<&Statement>, location: Location) -> Option<&'static str> {
+    match next.filter(|next| next.location().row == location.row)? {
+        Statement::Body(body) => only_keyword(body),
+        Statement::Rule(rule) => match rule.head.reference.as_slice() {
+            [name] => head_keyword(name.as_var()?.as_str()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn import_of(keyword: &str) -> String {
+    let example = if keyword == "if" { "p if { ... }" } else { "p contains x" };
+    format!("`import future.keywords.{keyword}` for `{example}` rules")
+}
+
+// === Statements that are rules ===
 
 /// The rule that a statement outside of rules is, such as `x := 1` or `p.q`.
 fn rule_from(mut body: Body) -> Result<Rule, String> {

@@ -22,6 +22,9 @@ pub(crate) const MAX_TREE_DEPTH: u32 = 200;
 /// Steps over a token that the parser takes for each one there is, before it gives up.
 const MAX_STEPS_PER_TOKEN: usize = 64;
 
+/// Errors that are told of one text.
+const MAX_ERRORS: usize = 100;
+
 /// Which Rego a text is, if its imports don't say more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RegoVersion {
@@ -33,7 +36,8 @@ pub(crate) enum RegoVersion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SyntaxError {
     pub(crate) location: Location,
-    /// OPA's, or for what only we refuse: `nesting`, `size`.
+    /// OPA's; or for what only we refuse: `nesting`, `size`, `metadata`, and `ambiguous` for what OPA takes for something
+    /// else than it says.
     pub(crate) code: &'static str,
     pub(crate) message: String,
 }
@@ -53,7 +57,6 @@ pub(crate) fn parse_module(file: u32, text: &str, version: RegoVersion) -> Resul
     let mut parser = Parser::new(&tokens, version);
     let statements = parser_statement::statements(&mut parser);
     let annotations = annotations::read(file, &tokens.comments);
-    let plain_negation = parser.plain_negation;
     let mut errors = parser.into_errors();
     let annotations = match annotations {
         Ok(annotations) => annotations,
@@ -62,16 +65,21 @@ pub(crate) fn parse_module(file: u32, text: &str, version: RegoVersion) -> Resul
             vec![]
         }
     };
-    if !errors.is_empty() {
-        return Err(errors);
+    if errors.is_empty() {
+        match module::from_statements(file, statements, annotations, version) {
+            Ok(module) => return Ok(module),
+            Err(found) => errors = found,
+        }
     }
-    module::from_statements(file, statements, annotations, version, plain_negation)
+    errors.truncate(MAX_ERRORS);
+    Err(errors)
 }
 
 /// Reads a query.
 ///
 /// # Errors
 /// Whatever OPA refuses to parse as a query, and what exceeds a limit.
+#[cfg(any(test, feature = "internals"))]
 pub(crate) fn parse_query(file: u32, text: &str, version: RegoVersion) -> Result<Body, Vec<SyntaxError>> {
     let tokens = Tokens::of(file, text).map_err(|error| vec![error])?;
     let mut parser = Parser::new(&tokens, version);
@@ -474,7 +482,7 @@ impl<'t> Parser<'t> {
         self.limit.is_some()
     }
 
-    /// In the order of the text.
+    /// In the order in which they were found.
     fn into_errors(self) -> Vec<SyntaxError> {
         if let Some(limit) = self.limit {
             return vec![limit];

@@ -157,7 +157,8 @@ impl Parser<'_> {
 
     pub(super) fn error_modified_operand(&mut self, with: Location, operator: &str) {
         self.hint(format!(
-            "Wrap the operand in `(...)` or `{{...}}` to scope, or move `with` after the `{operator}` expression to apply it to the whole expression"
+            "Wrap the operand in `(...)` or `{{...}}` to scope, or move `with` after the `{operator}` expression to \
+             apply it to the whole expression"
         ));
         self.error(with, format!("`with` modifier is not allowed on operand of `{operator}`"));
     }

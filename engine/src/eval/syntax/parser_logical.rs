@@ -244,7 +244,8 @@ impl Parser<'_> {
     fn check_void_calls(&mut self, left: &Operand, right: &Operand, operator: &str) {
         for (name, location) in [void_call(&left.body), void_call(&right.body)].into_iter().flatten() {
             self.hint(format!(
-                "`{name}` produces no value and always succeeds, so the operand can never fail; move it out of the operand, or add an expression that can fail"
+                "`{name}` produces no value and always succeeds, so the operand can never fail; move it out of the \
+                 operand, or add an expression that can fail"
             ));
             self.error(location, format!("operand of `{operator}` cannot consist only of calls to `{name}`"));
         }

@@ -222,7 +222,8 @@ impl Parser<'_> {
             Kind::Contains => {
                 if is_function {
                     self.illegal(&format!(
-                        "the contains keyword can only be used with multi-value rule definitions (e.g., {name} contains <VALUE> {{ ... }})"
+                        "the contains keyword can only be used with multi-value rule definitions (e.g., {name} \
+                         contains <VALUE> {{ ... }})"
                     ));
                 }
                 self.scan();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ast::{Body, Import, Location, Package, Rule, Term, TermKind, Var};
+use super::ast::{Body, Import, Location, Package, Rule, Term, TermKind, Var, dotted};
 use super::lexer::Kind;
 use super::parser::{Keywords, Parser, RegoVersion};
 
@@ -191,7 +191,11 @@ impl Parser<'_> {
         if !matches!(root, Some("data" | "input" | "future" | "rego")) {
             self.hint("if this is unexpected, try updating OPA");
             let at = path.first().map(|term| term.location).unwrap_or_default();
-            self.error(at, "unexpected import path, must begin with one of: {data, future, input, rego}");
+            let got = root.unwrap_or_default();
+            self.error(
+                at,
+                format!("unexpected import path, must begin with one of: {{data, future, input, rego}}, got: {got}"),
+            );
             return None;
         }
         if self.is(Kind::As) {
@@ -252,8 +256,11 @@ impl Parser<'_> {
         };
         let (Some("v1" | "v2"), None) = (version, &import.alias) else {
             let message = match &import.alias {
-                Some(_) if matches!(version, Some("v1" | "v2")) => "`rego` imports cannot be aliased",
-                _ => "invalid import, must be one of: `rego.v1`, `rego.v2`",
+                Some(_) if matches!(version, Some("v1" | "v2")) => "`rego` imports cannot be aliased".to_owned(),
+                _ => {
+                    let path = dotted(&import.path).unwrap_or_default();
+                    format!("invalid import `{path}`, must be one of: `rego.v1`, `rego.v2`")
+                }
             };
             return self.error(at, message);
         };

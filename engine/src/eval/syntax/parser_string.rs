@@ -48,8 +48,10 @@ impl Parser<'_> {
         let (location, content) = (self.location(), self.tokens.content(self.at()));
         let text = match self.kind() {
             Kind::RawTemplatePart | Kind::RawTemplateEnd => return Some(content.replace("\\{", "{")),
-            Kind::TemplatePart | Kind::TemplateEnd if !content.contains('\\') => Some(content.to_owned()),
-            Kind::TemplatePart | Kind::TemplateEnd => unescape(&without_brace_escapes(content)),
+            Kind::TemplatePart | Kind::TemplateEnd => {
+                let text = without_brace_escapes(content);
+                if text.contains('\\') { unescape(&text) } else { Some(text) }
+            }
             _ => {
                 self.error(location, "expected template-string part");
                 return None;

@@ -39,19 +39,15 @@ impl Parser<'_> {
         self.binary(Some(first), WEAKEST).and_then(|left| self.membership(left, false))
     }
 
-    fn membership(&mut self, left: Term, pairs: bool) -> Option<Term> {
-        let mut left = left;
-        if pairs && self.is(Kind::Comma) {
-            match self.pair_membership(left) {
-                (call, true) => left = call,
-                (unchanged, false) => {
-                    left = unchanged;
-                    self.name_if_reference();
-                }
+    fn membership(&mut self, mut left: Term, pairs: bool) -> Option<Term> {
+        let pair = if pairs && self.is(Kind::Comma) { self.pair_membership(left) } else { Err(left) };
+        left = match pair {
+            Ok(call) => call,
+            Err(unchanged) => {
+                self.name_if_reference();
+                unchanged
             }
-        } else {
-            self.name_if_reference();
-        }
+        };
         while self.is(Kind::In) {
             if self.name_if_reference() {
                 break;
@@ -64,12 +60,15 @@ impl Parser<'_> {
         Some(left)
     }
 
-    /// `key, value in collection`, or the key and that it isn't one.
-    fn pair_membership(&mut self, key: Term) -> (Term, bool) {
+    /// `key, value in collection`.
+    ///
+    /// # Errors
+    /// It isn't one: the key as it was.
+    fn pair_membership(&mut self, key: Term) -> Result<Term, Term> {
         let (at, start) = (self.at(), self.save());
         if let Some(leftover) = self.tried.members.get(&at).cloned() {
             self.leave(&leftover);
-            return (key, false);
+            return Err(key);
         }
         self.scan();
         if let Some(value) = self.nested(|parser| parser.binary(None, WEAKEST))
@@ -80,12 +79,12 @@ impl Parser<'_> {
                 && self.sink(1).is_some()
             {
                 let location = key.location;
-                return (Term::new(location, TermKind::Call(vec![operator, key, value, collection])), true);
+                return Ok(Term::new(location, TermKind::Call(vec![operator, key, value, collection])));
             }
         }
         let leftover = self.give_up(start, at);
         self.tried.members.insert(at, leftover);
-        (key, false)
+        Err(key)
     }
 
     /// Operators of at least this strength, on `first` if it was parsed already.
@@ -400,7 +399,7 @@ impl Parser<'_> {
         self.unmark(before);
         match self.kind() {
             Kind::Colon if must_be_set => {
-                self.illegal("expected , or }");
+                self.illegal("expected \",\" or \"}\"");
                 None
             }
             Kind::RBrace | Kind::Comma => {
@@ -431,7 +430,7 @@ impl Parser<'_> {
                 Kind::RBrace => break,
                 Kind::Comma => self.scan(),
                 _ => {
-                    self.illegal(if entries.len() == 1 { "non-terminated object" } else { "expected , or }" });
+                    self.illegal(if entries.len() == 1 { "non-terminated object" } else { "expected \",\" or \"}\"" });
                     return None;
                 }
             }
@@ -446,7 +445,7 @@ impl Parser<'_> {
     fn entry(&mut self) -> Option<(Term, Term)> {
         let key = self.infix(false)?;
         if !self.is(Kind::Colon) {
-            self.illegal("expected :");
+            self.illegal("expected \":\"");
             return None;
         }
         self.scan();
@@ -493,7 +492,7 @@ impl Parser<'_> {
             }
             kind if kind == end => Some(terms),
             _ => {
-                self.illegal(&format!("expected , or {}", end.name()));
+                self.illegal(&format!("expected \",\" or \"{}\"", end.name()));
                 None
             }
         }
@@ -507,7 +506,7 @@ impl Parser<'_> {
                 Kind::Comma => self.scan(),
                 kind if kind == end => {}
                 _ => {
-                    self.illegal(&format!("expected , or {}", end.name()));
+                    self.illegal(&format!("expected \",\" or \"{}\"", end.name()));
                     return None;
                 }
             }

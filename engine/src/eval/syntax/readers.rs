@@ -1,55 +1,40 @@
 //! What metadata blocks need of YAML, of URLs and of Go's numbers, which the builtins know how to read.
-//!
-//! Not connected to them yet: a block is refused until then.
 
-pub(super) type Id = usize;
+use std::time::Duration;
 
-#[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) tag: String,
-    pub(super) content: Content,
-    pub(super) line: usize,
+use crate::eval::builtins::budget::Limits;
+use crate::eval::builtins::encoding::{go_float, yaml};
+use crate::eval::builtins::uri::url::Url;
+use crate::eval::builtins::{Budget, Failure};
+
+pub(super) use yaml::document::{Content, Id, Node, Stream};
+pub(super) use yaml::scalar::Scalar;
+
+/// For a block of the largest size, many times over.
+const READING: Limits = Limits { steps: 50_000_000, bytes: 256 << 20, time: Duration::from_secs(1) };
+
+pub(super) fn first_document(text: &str) -> Result<Stream, String> {
+    yaml::first_document(&mut Budget::new(READING), text).map_err(told)
 }
 
-#[derive(Debug, Clone)]
-pub(super) enum Content {
-    Scalar(String),
-    Sequence(Vec<Id>),
-    Mapping(Vec<Id>),
-    Alias { name: String, target: Id },
-}
-
-#[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) nodes: Vec<Node>,
-    pub(super) first: Option<Id>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Scalar {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Uint(u64),
-    Float(f64),
-    Text(String),
-    Time(Option<String>),
-}
-
-pub(super) fn first_document(_text: &str) -> Result<Stream, String> {
-    Err("metadata blocks are not supported yet".to_owned())
-}
-
-pub(super) fn resolve(_tag: &str, text: &str) -> Result<Scalar, String> {
-    Ok(Scalar::Text(text.to_owned()))
+pub(super) fn resolve(tag: &str, text: &str) -> Result<Scalar, String> {
+    yaml::scalar::resolve(tag, text).map_err(|problem| told(problem.into()))
 }
 
 /// As Go's `strconv.FormatFloat(value, 'g', -1, 64)`.
 pub(super) fn general_float(value: f64) -> String {
-    value.to_string()
+    go_float::general(value)
 }
 
 /// As Go's `url.Parse(text)` and `String()`.
 pub(super) fn normal_url(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
+    Url::parse(text).map(|url| url.to_string()).map_err(|error| error.to_string())
+}
+
+fn told(failure: Failure) -> String {
+    match failure {
+        Failure::Operand(text) | Failure::Error(text) | Failure::Unsupported(text) => text,
+        Failure::Limit(limit) => limit.to_string(),
+        Failure::Undefined => "no value".to_owned(),
+    }
 }

@@ -134,12 +134,20 @@ mod tests {
 
     #[test]
     fn decodes_as_go() {
-        for (text, bytes) in
-            [("", &b""[..]), ("YQ==", b"a"), ("YR==", b"a"), ("Y\nQ=\r\n=\n", b"a"), ("YWI=", b"ab"), ("YWJj", b"abc"), ("+/+/", &[0xfb, 0xff, 0xbf])]
-        {
+        for (text, bytes) in [
+            ("", &b""[..]),
+            ("YQ==", b"a"),
+            ("YR==", b"a"),
+            ("Y\nQ=\r\n=\n", b"a"),
+            ("YWI=", b"ab"),
+            ("YWJj", b"abc"),
+            ("+/+/", &[0xfb, 0xff, 0xbf]),
+        ] {
             assert_eq!(decode_bytes(text.as_bytes(), STANDARD).as_deref(), Ok(bytes), "{text}");
         }
-        for (text, at) in [("Y", 0), ("YQ", 0), ("YQ=", 3), ("YQ=x", 2), ("YQ==x", 4), ("=", 0), ("Y=", 1), ("YW J", 2), ("-_-_", 0)] {
+        for (text, at) in
+            [("Y", 0), ("YQ", 0), ("YQ=", 3), ("YQ=x", 2), ("YQ==x", 4), ("=", 0), ("Y=", 1), ("YW J", 2), ("-_-_", 0)]
+        {
             assert_eq!(decode_bytes(text.as_bytes(), STANDARD), Err(at), "{text}");
         }
         assert_eq!(decode_bytes(b"YQ", URL_NO_PAD).as_deref(), Ok(&b"a"[..]));

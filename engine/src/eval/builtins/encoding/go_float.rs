@@ -60,7 +60,8 @@ mod tests {
             assert_eq!(general(value), text);
         }
         assert_eq!(general_32(16_777_217.0), "1.6777216e+07");
-        for (value, text) in [(1e21, "1e+21"), (1e20, "100000000000000000000"), (1e-7, "1e-7"), (0.000_001, "0.000001")] {
+        for (value, text) in [(1e21, "1e+21"), (1e20, "100000000000000000000"), (1e-7, "1e-7"), (0.000_001, "0.000001")]
+        {
             assert_eq!(json(value), text);
         }
     }

@@ -47,21 +47,13 @@ fn trailing(rest: &str) -> Result<(), Failure> {
             match rest.get(start..end).unwrap_or_default() {
                 "null" => return Ok(()),
                 word @ ("true" | "false") => format!("%!s(bool={word})"),
-                token => read(token, GO).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or(token.to_owned()),
+                token => {
+                    read(token, GO).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or(token.to_owned())
+                }
             }
         }
     };
     Err(Failure::error(format!("error: invalid character '{token}' after top-level value")))
-}
-
-/// The first value of a text, whatever follows it.
-///
-/// # Errors
-/// There is none, or it holds what no value can hold.
-pub(crate) fn decode_first(budget: &mut Budget, text: &str) -> Result<Value, Failure> {
-    budget.read(text.len())?;
-    let (start, end) = first_value(text).map_err(|malformed| Failure::error(message(&malformed)))?;
-    parse(budget, text.get(start..end).unwrap_or_default())
 }
 
 /// Whether this is one JSON text (`json.Valid`).
@@ -160,7 +152,8 @@ fn is_beyond_opa(number: &str) -> bool {
     const LARGEST: (i64, &str) = (30_102, "999002093014384507944032764330033590980429139054");
     const SMALLEST: (i64, &str) = (-30_104, "500499451899347083408132356596653124249673754152");
     let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else { return false };
-    let (whole, fraction) = mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
+    let (whole, fraction) =
+        mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
     let digits = || whole.chars().chain(fraction.chars());
     let Some(zeros) = digits().position(|digit| digit != '0') else { return false };
     let Ok(exponent) = exponent.parse::<i32>() else { return true };
@@ -504,10 +497,23 @@ mod tests {
     #[test]
     fn texts_that_are_json() {
         for text in ["1", " [1, {\"a\": null}]\n", "\"\\u00e9\\n\"", "-0.5e+3", &"[".repeat(10_000)] {
-            let closed = format!("{text}{}", "]".repeat(text.chars().filter(|c| *c == '[').count() % 10_001 - text.matches(']').count()));
+            let closed = format!(
+                "{text}{}",
+                "]".repeat(text.chars().filter(|c| *c == '[').count() % 10_001 - text.matches(']').count())
+            );
             assert!(is_valid(&closed), "{text:.20}");
         }
-        for text in ["", "01", "1 2", "[1,]", "{\"a\"}", "tru", "\"\t\"", "\"\\x\"", &format!("{}1{}", "[".repeat(10_001), "]".repeat(10_001))] {
+        for text in [
+            "",
+            "01",
+            "1 2",
+            "[1,]",
+            "{\"a\"}",
+            "tru",
+            "\"\t\"",
+            "\"\\x\"",
+            &format!("{}1{}", "[".repeat(10_001), "]".repeat(10_001)),
+        ] {
             assert!(!is_valid(text), "{text:.20}");
         }
     }

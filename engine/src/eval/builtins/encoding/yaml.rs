@@ -5,17 +5,18 @@
 //! and emitter. Only the first document of a stream has a value, but all of them have to be right.
 
 mod decode;
-mod document;
+pub(crate) mod document;
 mod emit;
-mod scalar;
+pub(crate) mod scalar;
 mod scanner;
 
 use std::borrow::Cow;
+use std::vec::IntoIter;
 
 use super::super::operand::{self, operand};
 use super::super::{Budget, Context, Failure, Limit};
 use super::{go_float, go_json};
-use crate::eval::value::{MAX_DEPTH, Number, Value};
+use crate::eval::value::{Number, Value};
 use decode::Datum;
 use scalar::Scalar;
 
@@ -27,9 +28,7 @@ pub(super) fn marshal(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, F
 }
 
 pub(super) fn unmarshal(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
-    let datum = parse(ctx.budget, operand::string(args, 1)?, false)?;
-    let value = datum.into_value()?;
-    if value.depth() > MAX_DEPTH { Err(Failure::Limit(Limit::Size)) } else { Ok(value) }
+    parse(ctx.budget, operand::string(args, 1)?, false)?.into_value()
 }
 
 pub(super) fn is_valid(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
@@ -42,45 +41,112 @@ pub(super) fn is_valid(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, 
 }
 
 fn parse(budget: &mut Budget, text: &str, first_only: bool) -> Result<Datum, Failure> {
-    // A token takes this much at most, and each character can be one.
-    budget.alloc(text.len().saturating_mul(64))?;
+    budget.step(text.len() as u64)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.contains(|char| !is_allowed(char)) {
         return Err(Problem::new("control characters are not allowed").into());
     }
-    let tokens = scanner::tokens(text)?;
-    budget.alloc(tokens.len().saturating_mul(128))?;
-    let stream = document::stream(tokens, first_only)?;
+    let tokens = scanner::tokens(budget, text)?;
+    let stream = document::stream(budget, tokens, first_only)?;
     decode::decode(budget, stream)
 }
 
+/// The nodes of a text's first document. Unlike `yaml.unmarshal`, this leaves unread what follows it: so does OPA with
+/// metadata.
+///
+/// # Errors
+/// It isn't YAML, or takes more than the budget.
+pub(crate) fn first_document(budget: &mut Budget, text: &str) -> Result<document::Stream, Failure> {
+    budget.step(text.len() as u64)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.contains(|char| !is_allowed(char)) {
+        return Err(Problem::new("control characters are not allowed").into());
+    }
+    let (tokens, problem) = scanner::first_tokens(text);
+    document::stream(budget, tokens, true).map_err(|error| problem.map_or(error, Failure::from))
+}
+
 fn is_allowed(char: char) -> bool {
-    !matches!(char, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}')
+    match char {
+        '\t' | '\n' | '\r' | '\u{85}' => true,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => false,
+        _ => true,
+    }
+}
+
+/// An array or an object that isn't complete, and what is still to come.
+enum Open {
+    Array { items: IntoIter<Datum>, values: Vec<Value> },
+    Object { entries: IntoIter<(String, Datum)>, key: String, values: Vec<(Value, Value)> },
 }
 
 impl Datum {
-    /// As JSON has it. Recurses by depth, which is bounded.
+    /// As JSON has it. Doesn't recurse, since the caller's stack may be small.
+    fn into_value(self) -> Result<Value, Failure> {
+        let mut open = vec![];
+        let mut value = self.begin(&mut open)?;
+        while let Some(innermost) = open.last_mut() {
+            let next = match innermost {
+                Open::Array { items, values } => {
+                    values.extend(value.take());
+                    items.next()
+                }
+                Open::Object { entries, key, values } => {
+                    values.extend(value.take().map(|value| (Value::from(std::mem::take(key)), value)));
+                    entries.next().map(|(name, datum)| {
+                        *key = name;
+                        datum
+                    })
+                }
+            };
+            value = match next {
+                Some(datum) => datum.begin(&mut open)?,
+                None => open.pop().map(Open::finish),
+            };
+        }
+        value.ok_or(Failure::Limit(Limit::Size))
+    }
+
+    /// Gives the value of a scalar, and opens anything else.
+    fn begin(self, open: &mut Vec<Open>) -> Result<Option<Value>, Failure> {
+        match self {
+            Self::Scalar(scalar) => return scalar.into_value().map(Some),
+            Self::Sequence(items) => {
+                let values = Vec::with_capacity(items.len());
+                open.push(Open::Array { items: items.into_iter(), values });
+            }
+            Self::Mapping(entries) => {
+                let values = Vec::with_capacity(entries.len());
+                open.push(Open::Object { entries: entries.into_iter(), key: String::new(), values });
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Open {
+    fn finish(self) -> Value {
+        match self {
+            Self::Array { values, .. } => Value::array(values),
+            Self::Object { values, .. } => Value::object(values),
+        }
+    }
+}
+
+impl Scalar {
     fn into_value(self) -> Result<Value, Failure> {
         Ok(match self {
-            Self::Scalar(Scalar::Null) => Value::Null,
-            Self::Scalar(Scalar::Bool(value)) => Value::Bool(value),
-            Self::Scalar(Scalar::Int(value)) => Value::from(value),
-            Self::Scalar(Scalar::Uint(value)) => Value::Number(number(&value.to_string())?),
-            Self::Scalar(Scalar::Float(value)) if !value.is_finite() => {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Int(value) => Value::from(value),
+            Self::Uint(value) => Value::Number(number(&value.to_string())?),
+            Self::Float(value) if !value.is_finite() => {
                 let value = go_float::general(value);
                 return Err(Failure::error(format!("json: unsupported value: {value}")));
             }
-            Self::Scalar(Scalar::Float(value)) => Value::Number(number(&go_float::json(value))?),
-            Self::Scalar(Scalar::Text(text)) => Value::from(text),
-            Self::Scalar(Scalar::Time(Some(text))) => Value::from(text),
-            Self::Scalar(Scalar::Time(None)) => {
-                return Err(Failure::error("Time.MarshalJSON: timezone hour outside of range [0,23]"));
-            }
-            Self::Sequence(items) => Value::array(items.into_iter().map(Self::into_value).collect::<Result<_, _>>()?),
-            Self::Mapping(entries) => {
-                let entry = |(key, datum): (String, Self)| Ok((Value::from(key), datum.into_value()?));
-                Value::object(entries.into_iter().map(entry).collect::<Result<_, Failure>>()?)
-            }
+            Self::Float(value) => Value::Number(number(&go_float::json(value))?),
+            Self::Text(text) | Self::Time(Some(text)) => Value::from(text),
+            Self::Time(None) => return Err(Failure::error("Time.MarshalJSON: timezone hour outside of range [0,23]")),
         })
     }
 }
@@ -91,7 +157,7 @@ fn number(text: &str) -> Result<Number, Failure> {
 
 /// Why a text isn't YAML, or has no value.
 #[derive(Debug)]
-struct Problem {
+pub(crate) struct Problem {
     stage: Stage,
     what: Cow<'static, str>,
     /// Lines where what went wrong began, and where it did; 0 for the first.
@@ -147,7 +213,10 @@ mod tests {
             ("a: yes\nb: FALSE\nc: 0o17\nd: 010\ne: ~\n", r#"{"a":"yes","b":false,"c":15,"d":8,"e":null}"#),
             ("1: a\ntrue: b\n1.5: c\n", r#"{"1":"a","1.5":"c","true":"b"}"#),
             ("base: &b\n  on: 1\nderived:\n  <<: *b\n  y: 2\n", r#"{"base":{"on":1},"derived":{"on":1,"y":2}}"#),
-            ("p: &p {x: 1}\nq: &q {y: 2}\nr:\n  <<: *p\n  <<: *q\n  z: 3\n", r#"{"p":{"x":1},"q":{"y":2},"r":{"x":1,"y":2,"z":3}}"#),
+            (
+                "p: &p {x: 1}\nq: &q {y: 2}\nr:\n  <<: *p\n  <<: *q\n  z: 3\n",
+                r#"{"p":{"x":1},"q":{"y":2},"r":{"x":1,"y":2,"z":3}}"#,
+            ),
             ("a: 2023-01-01\nb: 2023-01-01 10:00:00\n", r#"{"a":"2023-01-01","b":"2023-01-01 10:00:00"}"#),
             ("a: 1\nb: 9\na: 2\na: 3\n", r#"{"a":3,"b":9}"#),
             ("a: |\n  x\n  y\nb: >-\n  x\n  y\n\n  z\n", r#"{"a":"x\ny\n","b":"x y\nz"}"#),
@@ -155,7 +224,7 @@ mod tests {
             ("---\n---\na: 1\n", "null"),
             ("a: 1\n---\nb: 2\n", r#"{"a":1}"#),
             ("[a, {b: c}, d: e, ? f]", r#"["a",{"b":"c"},{"d":"e"},{"f":null}]"#),
-            ("\"a\\\n  b\\u00e9\": 'it''s'", r#"{"abé":"it's"}"#),
+            ("k: \"a\\\n  b\\u00e9\"\n'it''s': 1", r#"{"it's":1,"k":"abé"}"#),
         ] {
             assert_eq!(json(text).as_deref(), Some(expected), "{text}");
         }
@@ -170,6 +239,7 @@ mod tests {
             "[1,2",
             "{a: b",
             "a: b: c",
+            "\"a\n  b\": c",
             "\u{1}",
         ] {
             assert_eq!(json(text), None, "{text}");
@@ -198,8 +268,10 @@ mod tests {
         for (json, expected) in [
             (r#"[{"foo":[1,2,3]}]"#, "- foo:\n    - 1\n    - 2\n    - 3\n"),
             (r#"{"a":{},"b":[],"c":null}"#, "a: {}\nb: []\nc: null\n"),
-            (r#"["yes","1","a: b","","'x","a\tb","😀","a\nb","- x","1:30","2001-01-01"]"#,
-             "- \"yes\"\n- \"1\"\n- 'a: b'\n- \"\"\n- '''x'\n- \"a\\tb\"\n- \"\\U0001F600\"\n- |-\n  a\n  b\n- '- x'\n- \"1:30\"\n- \"2001-01-01\"\n"),
+            (
+                r#"["yes","1","a: b","","'x","a\tb","😀","a\nb","- x","1:30","2001-01-01"]"#,
+                "- \"yes\"\n- \"1\"\n- 'a: b'\n- \"\"\n- '''x'\n- \"a\\tb\"\n- \"\\U0001F600\"\n- |-\n  a\n  b\n- '- x'\n- \"1:30\"\n- \"2001-01-01\"\n",
+            ),
             ("1000000.5", "1.0000005e+06\n"),
             (r#"[[1,[2]]]"#, "- - 1\n  - - 2\n"),
             (r#"{"a10":1,"a9":2}"#, "a9: 2\na10: 1\n"),

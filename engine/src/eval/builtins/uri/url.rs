@@ -8,19 +8,19 @@ use crate::eval::value::text::quoted;
 
 /// Go's `url.URL`. The parts without a `raw_` are without escapes.
 #[derive(Debug, Clone, Default)]
-pub(in crate::eval::builtins) struct Url {
-    pub(in crate::eval::builtins) scheme: Vec<u8>,
+pub(in crate::eval) struct Url {
+    pub(in crate::eval) scheme: Vec<u8>,
     /// What follows the scheme, where it doesn't begin with a slash.
     opaque: Vec<u8>,
     user: Option<User>,
-    pub(in crate::eval::builtins) host: Vec<u8>,
-    pub(in crate::eval::builtins) path: Vec<u8>,
+    pub(in crate::eval) host: Vec<u8>,
+    pub(in crate::eval) path: Vec<u8>,
     /// The path with its escapes, where they aren't those that this module would write.
-    pub(in crate::eval::builtins) raw_path: Vec<u8>,
+    pub(in crate::eval) raw_path: Vec<u8>,
     /// There is a `?`, and nothing behind it.
     force_query: bool,
-    pub(in crate::eval::builtins) raw_query: Vec<u8>,
-    pub(in crate::eval::builtins) fragment: Vec<u8>,
+    pub(in crate::eval) raw_query: Vec<u8>,
+    pub(in crate::eval) fragment: Vec<u8>,
     raw_fragment: Vec<u8>,
     /// There is a scheme, and no `//` behind it.
     omit_host: bool,
@@ -34,7 +34,7 @@ struct User {
 
 /// Why a text is no URL, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::eval::builtins) struct UrlError {
+pub(in crate::eval) struct UrlError {
     /// Without its fragment, unless that is what is wrong.
     text: String,
     reason: String,
@@ -60,7 +60,7 @@ enum Place {
 // === impl Url ===
 
 impl Url {
-    pub(in crate::eval::builtins) fn parse(text: &str) -> Result<Self, UrlError> {
+    pub(in crate::eval) fn parse(text: &str) -> Result<Self, UrlError> {
         let (without, fragment) = text.split_once('#').unwrap_or((text, ""));
         let error = |text: &str, reason: String| UrlError { text: text.to_owned(), reason };
         let mut url = Self::parse_without_fragment(without).map_err(|reason| error(without, reason))?;
@@ -147,7 +147,7 @@ impl Url {
     }
 
     /// Without the brackets of an IPv6 address.
-    pub(in crate::eval::builtins) fn host_and_port(&self) -> (&[u8], &[u8]) {
+    pub(in crate::eval) fn host_and_port(&self) -> (&[u8], &[u8]) {
         let (host, port) = match self.host.iter().rposition(|byte| *byte == b':') {
             Some(colon) if self.host.get(colon..).is_some_and(is_optional_port) => {
                 let (host, port) = self.host.split_at_checked(colon).unwrap_or((&self.host, b""));
@@ -159,7 +159,7 @@ impl Url {
     }
 
     /// What `reference` means where it stands in the document that this is the URL of.
-    pub(in crate::eval::builtins) fn resolve(&self, reference: &Self) -> Self {
+    pub(in crate::eval) fn resolve(&self, reference: &Self) -> Self {
         let mut url = reference.clone();
         if reference.scheme.is_empty() {
             url.scheme.clone_from(&self.scheme);
@@ -196,13 +196,13 @@ impl Url {
     }
 
     /// Without its fragment. Go keeps the raw one, which nothing shows then.
-    pub(in crate::eval::builtins) fn without_fragment(mut self) -> Self {
+    pub(in crate::eval) fn without_fragment(mut self) -> Self {
         self.fragment = vec![];
         self
     }
 
     /// About how many bytes it has.
-    pub(in crate::eval::builtins) fn len(&self) -> usize {
+    pub(in crate::eval) fn len(&self) -> usize {
         let user = self.user.as_ref().map_or(0, |user| user.name.len() + user.password.as_ref().map_or(0, Vec::len));
         let parts =
             [&self.scheme, &self.opaque, &self.host, &self.path, &self.raw_path, &self.raw_query, &self.fragment];

@@ -1,12 +1,14 @@
 //! Values of documents, as go-yaml v3 decodes them and OPA then makes JSON of them: aliases followed, `<<` merged, keys
 //! made texts, of equal keys the last one's value.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::slice::Iter;
 
 use super::super::super::{Budget, Failure, Limit};
+use super::Problem;
 use super::document::{Content, Id, Node, Stream};
 use super::scalar::{Scalar, key_text, resolve};
-use super::Problem;
 use crate::eval::value::MAX_DEPTH;
 
 /// A value.
@@ -28,13 +30,16 @@ pub(super) fn decode(budget: &mut Budget, stream: Stream) -> Result<Datum, Failu
     let mut decoder = Decoder {
         budget,
         nodes: &nodes,
+        open: vec![],
+        mappings: vec![],
+        depth: 0,
         followed: HashSet::new(),
         decoded: 1,
         alias_decoded: 0,
         alias_depth: 0,
         merged: None,
     };
-    decoder.datum(root, 0)
+    decoder.datum(root)
 }
 
 // === What OPA does to the nodes first ===
@@ -52,7 +57,7 @@ fn normalize(budget: &mut Budget, nodes: &mut Vec<Node>, root: Id) -> Result<(),
         match &mut node.content {
             Content::Scalar(_) => {
                 if node.bare && node.tag == "!!timestamp" {
-                    "!!str".clone_into(&mut node.tag);
+                    node.tag = Cow::Borrowed("!!str");
                 }
             }
             Content::Sequence(items) => waiting.extend(items.iter().rev()),
@@ -88,7 +93,7 @@ fn one_merge(nodes: &mut Vec<Node>, entries: Vec<Id>) -> Vec<Id> {
     let kept: Vec<(usize, [Id; 2])> =
         pairs.iter().copied().enumerate().filter(|(at, [key, _])| Some(*at) == first || !is_merge(*key)).collect();
     let all = nodes.len();
-    nodes.push(Node { tag: "!!seq".to_owned(), content: Content::Sequence(merged), bare: true, quoted: false, line: 0 });
+    nodes.push(Node { tag: Cow::Borrowed("!!seq"), content: Content::Sequence(merged), bare: true, line: 0 });
     kept.into_iter().flat_map(|(at, [key, value])| [key, if Some(at) == first { all } else { value }]).collect()
 }
 
@@ -167,9 +172,48 @@ struct Mapping {
     places: HashMap<Key, usize>,
 }
 
+/// What is being decoded, the outermost first. There is no recursion, since the caller's stack may be small.
+enum Open<'a> {
+    Alias(Id),
+    Sequence {
+        items: Iter<'a, Id>,
+        data: Vec<Datum>,
+    },
+    /// The last of [`Decoder::mappings`].
+    Mapping,
+    /// The entries of one mapping, which go into the last of [`Decoder::mappings`].
+    Entries(Box<Entries<'a>>),
+    /// Mappings that are merged into that one.
+    Merge {
+        items: Iter<'a, Id>,
+        outermost: bool,
+    },
+}
+
+struct Entries<'a> {
+    /// The mapping they are of.
+    id: Id,
+    pairs: Iter<'a, [Id; 2]>,
+    /// Of the entry whose value is being decoded.
+    key: Option<Key>,
+    /// Keys that aren't taken from here.
+    merged: Option<HashSet<Key>>,
+    /// What the mapping merges in turn.
+    merge: Option<&'a Id>,
+}
+
+enum Step {
+    Begin(Id),
+    End(Datum),
+    Next,
+}
+
 struct Decoder<'a> {
     budget: &'a mut Budget,
     nodes: &'a [Node],
+    open: Vec<Open<'a>>,
+    mappings: Vec<Mapping>,
+    depth: u16,
     /// Aliases that are being followed.
     followed: HashSet<Id>,
     decoded: u32,
@@ -180,38 +224,81 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Recurses by the depth of the value, which is bounded.
-    fn datum(&mut self, id: Id, depth: u16) -> Result<Datum, Failure> {
+    fn datum(&mut self, root: Id) -> Result<Datum, Failure> {
+        let mut datum = self.begin(root)?;
+        while let Some(open) = self.open.pop() {
+            datum = match self.proceed(open, datum)? {
+                Step::Begin(id) => self.begin(id)?,
+                Step::End(datum) => Some(datum),
+                Step::Next => None,
+            };
+        }
+        datum.ok_or(Failure::Limit(Limit::Size))
+    }
+
+    /// Gives the value of a scalar, and opens anything else.
+    fn begin(&mut self, id: Id) -> Result<Option<Datum>, Failure> {
         self.count()?;
         let node = self.node(id)?;
         match &node.content {
             Content::Scalar(text) => {
                 self.budget.alloc(text.len() + 32)?;
-                Ok(Datum::Scalar(node.resolved(text)?))
+                return Ok(Some(Datum::Scalar(node.resolved(text)?)));
             }
             Content::Alias { .. } => {
                 let target = self.follow(id)?;
-                let datum = self.datum(target, depth);
-                self.leave(id);
-                datum
+                self.open.push(Open::Alias(id));
+                // An alias's target isn't one itself.
+                return self.begin(target);
             }
             Content::Sequence(items) => {
-                let depth = deeper(depth)?;
+                self.deeper()?;
                 self.budget.alloc(items.len().saturating_mul(size_of::<Datum>()))?;
-                let mut data = Vec::with_capacity(items.len());
-                for item in items {
-                    data.push(self.datum(*item, depth)?);
-                }
-                Ok(Datum::Sequence(data))
+                self.open.push(Open::Sequence { items: items.iter(), data: Vec::with_capacity(items.len()) });
             }
             Content::Mapping(entries) => {
-                let depth = deeper(depth)?;
+                self.deeper()?;
                 let texts = self.has_text_keys(entries);
-                let mut mapping = Box::new(Mapping { texts, entries: vec![], places: HashMap::new() });
-                self.fill(id, &mut mapping, depth)?;
-                mapping.finish()
+                self.mappings.push(Mapping { texts, entries: vec![], places: HashMap::new() });
+                self.open.push(Open::Mapping);
+                self.begin_entries(id)?;
             }
         }
+        Ok(None)
+    }
+
+    /// Goes on with what is open, now that a datum within it is there.
+    fn proceed(&mut self, open: Open<'a>, datum: Option<Datum>) -> Result<Step, Failure> {
+        Ok(match open {
+            Open::Alias(id) => {
+                self.leave(id);
+                datum.map_or(Step::Next, Step::End)
+            }
+            Open::Sequence { mut items, mut data } => {
+                data.extend(datum);
+                if let Some(item) = items.next() {
+                    self.open.push(Open::Sequence { items, data });
+                    return Ok(Step::Begin(*item));
+                }
+                self.depth = self.depth.saturating_sub(1);
+                Step::End(Datum::Sequence(data))
+            }
+            Open::Mapping => {
+                self.depth = self.depth.saturating_sub(1);
+                let mapping = self.mappings.pop().ok_or(Failure::Limit(Limit::Size))?;
+                Step::End(mapping.finish()?)
+            }
+            Open::Entries(entries) => self.proceed_entries(entries, datum)?,
+            Open::Merge { mut items, outermost } => {
+                if let Some(item) = items.next() {
+                    self.open.push(Open::Merge { items, outermost });
+                    self.merge_one(*item)?;
+                } else if outermost {
+                    self.merged = None;
+                }
+                Step::Next
+            }
+        })
     }
 
     /// Go's bounds for what aliases may make of a document.
@@ -237,20 +324,26 @@ impl<'a> Decoder<'a> {
         self.nodes.get(id).ok_or(Failure::Limit(Limit::Size))
     }
 
+    fn deeper(&mut self) -> Result<(), Failure> {
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > MAX_DEPTH { Err(Failure::Limit(Limit::Size)) } else { Ok(()) }
+    }
+
     fn follow(&mut self, alias: Id) -> Result<Id, Failure> {
         let Content::Alias { name, target } = &self.node(alias)?.content else { return Ok(alias) };
-        let (name, target) = (name.clone(), *target);
         if !self.followed.insert(alias) {
             return Err(Problem::new(format!("anchor '{name}' value contains itself")).into());
         }
         self.alias_depth = self.alias_depth.saturating_add(1);
-        Ok(target)
+        Ok(*target)
     }
 
     fn leave(&mut self, alias: Id) {
         self.followed.remove(&alias);
         self.alias_depth = self.alias_depth.saturating_sub(1);
     }
+
+    // === Mappings ===
 
     fn has_text_keys(&self, entries: &[Id]) -> bool {
         let (pairs, _) = entries.as_chunks::<2>();
@@ -264,37 +357,21 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// Decodes a mapping's entries, and then what it merges.
-    fn fill(&mut self, id: Id, mapping: &mut Mapping, depth: u16) -> Result<(), Failure> {
-        self.check_keys(id)?;
+    fn begin_entries(&mut self, id: Id) -> Result<(), Failure> {
         let Content::Mapping(entries) = &self.node(id)?.content else { return Ok(()) };
-        let pairs = entries.as_chunks::<2>().0.to_vec();
-        let mut merged = self.merged.take();
-        let mut merge = None;
-        for [key, value] in pairs {
-            if self.node(key)?.is_merge() {
-                merge = Some(value);
-                continue;
-            }
-            let Some(key) = self.key(key, mapping.texts)? else { continue };
-            if merged.as_mut().is_some_and(|merged| !merged.insert(key.place())) {
-                continue;
-            }
-            let datum = self.datum(value, depth)?;
-            mapping.set(key, datum);
-        }
-        self.merged = merged;
-        match merge {
-            Some(merge) => self.merge(id, merge, mapping, depth),
-            None => Ok(()),
-        }
+        let (pairs, _) = entries.as_chunks::<2>();
+        self.check_keys(pairs)?;
+        let merged = self.merged.take();
+        let entries = Entries { id, pairs: pairs.iter(), key: None, merged, merge: None };
+        self.open.push(Open::Entries(Box::new(entries)));
+        Ok(())
     }
 
     /// Two keys that are written alike, which normalizing hasn't made one.
-    fn check_keys(&self, id: Id) -> Result<(), Failure> {
-        let Content::Mapping(entries) = &self.node(id)?.content else { return Ok(()) };
+    fn check_keys(&mut self, pairs: &[[Id; 2]]) -> Result<(), Failure> {
+        self.budget.step(pairs.len() as u64)?;
         let mut seen = HashSet::new();
-        for [key, _] in entries.as_chunks::<2>().0 {
+        for [key, _] in pairs {
             let node = self.node(*key)?;
             let written = match &node.content {
                 Content::Scalar(text) => (0, text.as_str()),
@@ -310,19 +387,43 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    fn proceed_entries(&mut self, mut entries: Box<Entries<'a>>, datum: Option<Datum>) -> Result<Step, Failure> {
+        if let (Some(key), Some(datum), Some(mapping)) = (entries.key.take(), datum, self.mappings.last_mut()) {
+            mapping.set(key, datum);
+        }
+        let texts = self.mappings.last().is_some_and(|mapping| mapping.texts);
+        while let Some([key, value]) = entries.pairs.next() {
+            if self.node(*key)?.is_merge() {
+                entries.merge = Some(value);
+                continue;
+            }
+            let Some(key) = self.key(*key, texts)? else { continue };
+            if entries.merged.as_mut().is_some_and(|merged| !merged.insert(key.place())) {
+                continue;
+            }
+            entries.key = Some(key);
+            self.open.push(Open::Entries(entries));
+            return Ok(Step::Begin(*value));
+        }
+        self.merged = entries.merged;
+        if let Some(merge) = entries.merge {
+            self.begin_merge(entries.id, merge)?;
+        }
+        Ok(Step::Next)
+    }
+
     /// None for a key that no text can be made of, where texts are wanted.
     fn key(&mut self, id: Id, text_wanted: bool) -> Result<Option<Key>, Failure> {
         self.count()?;
         let node = self.node(id)?;
         match &node.content {
             Content::Scalar(text) => {
-                let (text, scalar) = (text.clone(), node.resolved(text)?);
                 self.budget.alloc(text.len() + 64)?;
-                Ok(match scalar {
+                Ok(match node.resolved(text)? {
                     Scalar::Null if text_wanted => None,
                     Scalar::Text(text) => Some(Key::Text(text)),
                     // As it is written.
-                    _ if text_wanted => Some(Key::Text(text)),
+                    _ if text_wanted => Some(Key::Text(text.clone())),
                     Scalar::Null => Some(Key::Null),
                     Scalar::Bool(value) => Some(Key::Bool(value)),
                     Scalar::Int(value) => Some(Key::Int(value)),
@@ -341,56 +442,45 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn merge(&mut self, parent: Id, merge: Id, mapping: &mut Mapping, depth: u16) -> Result<(), Failure> {
+    fn begin_merge(&mut self, parent: Id, merge: &'a Id) -> Result<(), Failure> {
         let outermost = self.merged.is_none();
         if outermost {
-            let Content::Mapping(entries) = &self.node(parent)?.content else { return Ok(()) };
-            let keys: Vec<Id> = entries.as_chunks::<2>().0.iter().map(|[key, _]| *key).collect();
             let mut own = HashSet::new();
-            for key in keys {
-                own.extend(self.key(key, false)?.map(|key| key.place()));
+            if let Content::Mapping(entries) = &self.node(parent)?.content {
+                for [key, _] in entries.as_chunks::<2>().0 {
+                    own.extend(self.key(*key, false)?.map(|key| key.place()));
+                }
             }
             self.merged = Some(own);
         }
-        match self.node(merge)?.content.clone() {
-            Content::Sequence(items) => {
-                for item in items {
-                    self.merge_one(item, mapping, depth)?;
-                }
-            }
-            _ => self.merge_one(merge, mapping, depth)?,
-        }
-        if outermost {
-            self.merged = None;
-        }
+        let items = match &self.node(*merge)?.content {
+            Content::Sequence(items) => items.iter(),
+            _ => std::slice::from_ref(merge).iter(),
+        };
+        self.open.push(Open::Merge { items, outermost });
         Ok(())
     }
 
-    fn merge_one(&mut self, id: Id, mapping: &mut Mapping, depth: u16) -> Result<(), Failure> {
+    fn merge_one(&mut self, id: Id) -> Result<(), Failure> {
         self.count()?;
-        let is_mapping = |decoder: &Self, id: Id| Ok::<_, Failure>(matches!(decoder.node(id)?.content, Content::Mapping(_)));
-        let deeper = deeper(depth)?;
-        if is_mapping(self, id)? {
-            return self.fill(id, mapping, deeper);
+        let is_mapping = |node: &Node| matches!(node.content, Content::Mapping(_));
+        let node = self.node(id)?;
+        if is_mapping(node) {
+            return self.begin_entries(id);
         }
-        let Content::Alias { target, .. } = self.node(id)?.content else { return Err(unmergeable()) };
-        if !is_mapping(self, target)? {
+        let Content::Alias { target, .. } = node.content else { return Err(unmergeable()) };
+        if !is_mapping(self.node(target)?) {
             return Err(unmergeable());
         }
-        let target = self.follow(id)?;
+        self.follow(id)?;
         self.count()?;
-        let filled = self.fill(target, mapping, deeper);
-        self.leave(id);
-        filled
+        self.open.push(Open::Alias(id));
+        self.begin_entries(target)
     }
 }
 
 fn unmergeable() -> Failure {
     Problem::new("map merge requires map or sequence of maps as the value").into()
-}
-
-fn deeper(depth: u16) -> Result<u16, Failure> {
-    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(Failure::Limit(Limit::Size)) }
 }
 
 impl Mapping {

@@ -1,51 +1,56 @@
-//! Documents of YAML: trees of nodes made of tokens by the grammar of libyaml, which go-yaml v3 has too. Doesn't recurse.
+//! Documents of YAML: trees of nodes made of tokens by the grammar of libyaml, which go-yaml v3 has too. Doesn't
+//! recurse.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
+use super::super::super::{Budget, Failure};
 use super::scanner::{Kind, Token};
 use super::{Problem, Stage, scalar};
 
 /// A node by its place among the nodes.
-pub(super) type Id = usize;
+pub(crate) type Id = usize;
 
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// A short tag such as `!!str`; empty for an alias.
-    pub(super) tag: String,
-    pub(super) content: Content,
+    pub(crate) tag: Cow<'static, str>,
+    pub(crate) content: Content,
     /// Whether it has neither quotes nor a tag of its own.
     pub(super) bare: bool,
-    /// Whether it is a scalar that isn't plain.
-    pub(super) quoted: bool,
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Scalar(String),
     Sequence(Vec<Id>),
     /// Keys and values in turn.
     Mapping(Vec<Id>),
-    Alias { name: String, target: Id },
+    Alias {
+        name: String,
+        target: Id,
+    },
 }
 
 /// All nodes of a stream, and the root of its first document.
 #[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) nodes: Vec<Node>,
-    pub(super) first: Option<Id>,
+pub(crate) struct Stream {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) first: Option<Id>,
 }
 
 /// Reads all documents, or, for who looks at the first one only, no more than that.
 ///
 /// # Errors
-/// The tokens don't make documents.
-pub(super) fn stream(tokens: Vec<Token>, first_only: bool) -> Result<Stream, Problem> {
+/// The tokens don't make documents, or the budget ends.
+pub(super) fn stream(budget: &mut Budget, tokens: Vec<Token>, first_only: bool) -> Result<Stream, Failure> {
     let mut builder = Builder { nodes: vec![], anchors: HashMap::new(), open: vec![], root: None, first: None };
     let mut parser = Parser::new(tokens);
     loop {
+        budget.alloc(size_of::<Node>())?;
         match parser.event()? {
             Event::StreamEnd => break,
             Event::DocumentEnd => {
@@ -82,7 +87,7 @@ impl Builder {
                 let target = self.anchors.get(&name).copied();
                 let target = target.ok_or_else(|| Problem::new(format!("unknown anchor '{name}' referenced")))?;
                 let content = Content::Alias { name, target };
-                self.push(Node { tag: String::new(), content, bare: false, quoted: false, line }, None);
+                self.push(Node { tag: Cow::Borrowed(""), content, bare: false, line }, None);
             }
             Event::Scalar { properties, text, plain } => {
                 let default = match (plain, text.as_str()) {
@@ -124,8 +129,15 @@ enum Event {
     StreamEnd,
     DocumentStart,
     DocumentEnd,
-    Alias { name: String, line: usize },
-    Scalar { properties: Properties, text: String, plain: bool },
+    Alias {
+        name: String,
+        line: usize,
+    },
+    Scalar {
+        properties: Properties,
+        text: String,
+        plain: bool,
+    },
     Sequence(Properties),
     Mapping(Properties),
     /// Of a sequence or a mapping.
@@ -141,14 +153,14 @@ struct Properties {
 }
 
 impl Properties {
-    fn node(&self, content: Content, default: &str, quoted: bool) -> Node {
+    fn node(&self, content: Content, default: &'static str, quoted: bool) -> Node {
         let tagged = !self.tag.is_empty() && self.tag != "!";
         let tag = match self.tag.strip_prefix("tag:yaml.org,2002:") {
-            _ if !tagged => default.to_owned(),
-            Some(short) => format!("!!{short}"),
-            None => self.tag.clone(),
+            _ if !tagged => Cow::Borrowed(default),
+            Some(short) => Cow::Owned(format!("!!{short}")),
+            None => Cow::Owned(self.tag.clone()),
         };
-        Node { tag, content, bare: !tagged && !quoted, quoted, line: self.line }
+        Node { tag, content, bare: !tagged && !quoted, line: self.line }
     }
 }
 
@@ -182,22 +194,35 @@ enum State {
 
 struct Parser {
     tokens: Peekable<IntoIter<Token>>,
+    /// Behind all tokens.
+    end: Token,
     state: State,
     /// To go back to.
     states: Vec<State>,
     /// Where collections began.
     lines: Vec<usize>,
-    tag_directives: Vec<(String, String)>,
+    tag_directives: HashMap<String, String>,
 }
 
 impl Parser {
     fn new(tokens: Vec<Token>) -> Self {
         let mut tokens = tokens.into_iter().peekable();
         tokens.next_if(|token| token.kind == Kind::StreamStart);
-        Self { tokens, state: State::ImplicitDocumentStart, states: vec![], lines: vec![], tag_directives: vec![] }
+        let end = Token { kind: Kind::StreamEnd, line: 0 };
+        Self {
+            tokens,
+            end,
+            state: State::ImplicitDocumentStart,
+            states: vec![],
+            lines: vec![],
+            tag_directives: HashMap::new(),
+        }
     }
 
     fn event(&mut self) -> Result<Event, Problem> {
+        if *self.kind() == Kind::Broken {
+            return Err(self.problem("found what is no token", 0));
+        }
         match self.state {
             State::ImplicitDocumentStart => self.document_start(true),
             State::DocumentStart => self.document_start(false),
@@ -291,27 +316,24 @@ impl Parser {
 
     fn directives(&mut self) -> Result<(), Problem> {
         let mut has_version = false;
-        loop {
-            match self.kind().clone() {
+        let is_directive = |token: &Token| matches!(token.kind, Kind::Version { .. } | Kind::TagDirective { .. });
+        while is_directive(self.peek()) {
+            match self.peek().kind.clone() {
                 Kind::Version { .. } if has_version => {
                     return Err(self.problem("found duplicate %YAML directive", 0));
                 }
                 Kind::Version { major: 1, minor: 1 } => has_version = true,
-                Kind::Version { .. } => return Err(self.problem("found incompatible YAML document", 0)),
                 Kind::TagDirective { handle, prefix } => {
-                    if self.tag_directives.iter().any(|(known, _)| *known == handle) {
+                    if self.tag_directives.insert(handle, prefix).is_some() {
                         return Err(self.problem("found duplicate %TAG directive", 0));
                     }
-                    self.tag_directives.push((handle, prefix));
                 }
-                _ => break,
+                _ => return Err(self.problem("found incompatible YAML document", 0)),
             }
             self.tokens.next();
         }
         for (handle, prefix) in [("!", "!"), ("!!", "tag:yaml.org,2002:")] {
-            if !self.tag_directives.iter().any(|(known, _)| known == handle) {
-                self.tag_directives.push((handle.to_owned(), prefix.to_owned()));
-            }
+            self.tag_directives.entry(handle.to_owned()).or_insert_with(|| prefix.to_owned());
         }
         Ok(())
     }
@@ -321,7 +343,7 @@ impl Parser {
     fn node(&mut self, block: bool, indentless: bool) -> Result<Event, Problem> {
         let line = self.line();
         if let Kind::Alias(name) = self.kind() {
-            let name = name.clone();
+            let name = std::mem::take(name);
             self.tokens.next();
             self.state = self.back();
             return Ok(Event::Alias { name, line });
@@ -335,8 +357,7 @@ impl Parser {
                 Ok(Event::Sequence(properties))
             }
             Kind::Scalar { text, plain } => {
-                // A lone `!` makes a plain scalar of anything, but quotes stay quotes.
-                let (text, plain) = (text.clone(), *plain);
+                let (text, plain) = (std::mem::take(text), *plain);
                 self.tokens.next();
                 self.state = self.back();
                 Ok(Event::Scalar { properties, text, plain })
@@ -370,9 +391,11 @@ impl Parser {
         let mut properties = Properties::default();
         let mut tag = None;
         for _ in 0..2 {
-            match self.kind().clone() {
-                Kind::Anchor(name) if properties.anchor.is_none() => properties.anchor = Some(name),
-                Kind::Tag { handle, suffix } if tag.is_none() => tag = Some((handle, suffix)),
+            match self.kind() {
+                Kind::Anchor(name) if properties.anchor.is_none() => properties.anchor = Some(std::mem::take(name)),
+                Kind::Tag { handle, suffix } if tag.is_none() => {
+                    tag = Some((std::mem::take(handle), std::mem::take(suffix)));
+                }
                 _ => break,
             }
             self.tokens.next();
@@ -380,8 +403,7 @@ impl Parser {
         let tagged = tag.is_some();
         if let Some((handle, suffix)) = tag {
             let suffix = String::from_utf8_lossy(&suffix).into_owned();
-            let prefix = self.tag_directives.iter().find(|(known, _)| *known == handle).map(|(_, prefix)| prefix);
-            properties.tag = match prefix {
+            properties.tag = match self.tag_directives.get(&handle) {
                 _ if handle.is_empty() => suffix,
                 Some(prefix) if !prefix.is_empty() || !suffix.is_empty() => format!("{prefix}{suffix}"),
                 _ => return Err(self.problem("found undefined tag handle", 0)),
@@ -527,13 +549,16 @@ impl Parser {
 
     // === Tokens ===
 
-    /// The last token stays.
-    fn kind(&mut self) -> &Kind {
-        self.tokens.peek().map_or(&Kind::StreamEnd, |token| &token.kind)
+    fn peek(&mut self) -> &mut Token {
+        self.tokens.peek_mut().unwrap_or(&mut self.end)
+    }
+
+    fn kind(&mut self) -> &mut Kind {
+        &mut self.peek().kind
     }
 
     fn line(&mut self) -> usize {
-        self.tokens.peek().map_or(0, |token| token.line)
+        self.peek().line
     }
 
     fn skip_if(&mut self, kind: &Kind) -> bool {

@@ -1,5 +1,5 @@
-//! YAML as go-yaml v3 writes it: blocks indented by two, scalars plain where they read back as what they are, lines never
-//! folded, keys in its natural order (`emitterc.go`, `encode.go`, `sorter.go`).
+//! YAML as go-yaml v3 writes it: blocks indented by two, scalars plain where they read back as what they are, lines
+//! never folded, keys in its natural order (`emitterc.go`, `encode.go`, `sorter.go`).
 
 use std::cmp::Ordering;
 use std::sync::LazyLock;
@@ -19,16 +19,9 @@ const MAX_SIMPLE_KEY: usize = 128;
 /// # Errors
 /// The budget ends.
 pub(super) fn emit(budget: &mut Budget, datum: &Datum) -> Result<String, Failure> {
-    let mut emitter = Emitter {
-        budget,
-        out: String::new(),
-        charged: 0,
-        column: 0,
-        indent: -1,
-        whitespace: true,
-        indention: true,
-    };
-    emitter.node(datum, Place::Root)?;
+    let mut emitter =
+        Emitter { budget, out: String::new(), charged: 0, column: 0, indent: -1, whitespace: true, indention: true };
+    emitter.node(datum)?;
     emitter.write_indent();
     emitter.charge()?;
     Ok(emitter.out)
@@ -44,6 +37,12 @@ enum Place {
     /// A key with a mark of its own.
     Key,
     Value,
+}
+
+/// A collection that isn't complete, and the indentation around it.
+enum Open<'d> {
+    Sequence { items: std::slice::Iter<'d, Datum>, outside: isize },
+    Mapping { entries: std::vec::IntoIter<&'d (String, Datum)>, outside: isize },
 }
 
 /// How a scalar is written.
@@ -69,50 +68,67 @@ struct Emitter<'a> {
 }
 
 impl Emitter<'_> {
-    /// Recurses by the depth of the value, which is bounded.
-    fn node(&mut self, datum: &Datum, place: Place) -> Result<(), Failure> {
+    /// Doesn't recurse, since the caller's stack may be small.
+    fn node(&mut self, root: &Datum) -> Result<(), Failure> {
+        let mut open = vec![];
+        self.begin(root, &mut open, Place::Root)?;
+        while let Some(innermost) = open.last_mut() {
+            let next = match innermost {
+                Open::Sequence { items, outside } => match items.next() {
+                    Some(item) => {
+                        self.write_indent();
+                        self.indicator("-", true, false, true);
+                        Ok((item, Place::Item))
+                    }
+                    None => Err(*outside),
+                },
+                Open::Mapping { entries, outside } => match entries.next() {
+                    Some((name, item)) => {
+                        self.key(name);
+                        Ok((item, Place::Value))
+                    }
+                    None => Err(*outside),
+                },
+            };
+            match next {
+                Ok((item, place)) => self.begin(item, &mut open, place)?,
+                Err(outside) => {
+                    self.indent = outside;
+                    open.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin<'d>(&mut self, datum: &'d Datum, open: &mut Vec<Open<'d>>, place: Place) -> Result<(), Failure> {
         self.charge()?;
         match datum {
             Datum::Scalar(scalar) => self.scalar(scalar, place),
             Datum::Sequence(items) if items.is_empty() => self.empty("[", "]"),
             Datum::Mapping(entries) if entries.is_empty() => self.empty("{", "}"),
-            Datum::Sequence(items) => return self.sequence(items),
-            Datum::Mapping(entries) => return self.mapping(entries),
-        }
-        Ok(())
-    }
-
-    fn sequence(&mut self, items: &[Datum]) -> Result<(), Failure> {
-        let outside = self.deeper(0);
-        for item in items {
-            self.write_indent();
-            self.indicator("-", true, false, true);
-            self.node(item, Place::Item)?;
-        }
-        self.indent = outside;
-        Ok(())
-    }
-
-    fn mapping(&mut self, entries: &[(String, Datum)]) -> Result<(), Failure> {
-        let outside = self.deeper(0);
-        self.budget.alloc(size_of_val(entries))?;
-        for (name, value) in sorted(entries) {
-            self.write_indent();
-            let key = Scalar::Text(name.clone());
-            let is_simple = name.len() <= MAX_SIMPLE_KEY && !name.contains(is_break);
-            if is_simple {
-                self.scalar(&key, Place::SimpleKey);
-                self.indicator(":", false, false, false);
-            } else {
-                self.indicator("?", true, false, true);
-                self.scalar(&key, Place::Key);
-                self.write_indent();
-                self.indicator(":", true, false, true);
+            Datum::Sequence(items) => open.push(Open::Sequence { items: items.iter(), outside: self.deeper(0) }),
+            Datum::Mapping(entries) => {
+                self.budget.alloc(size_of_val(entries.as_slice()).saturating_mul(2))?;
+                open.push(Open::Mapping { entries: sorted(entries).into_iter(), outside: self.deeper(0) });
             }
-            self.node(value, Place::Value)?;
         }
-        self.indent = outside;
         Ok(())
+    }
+
+    fn key(&mut self, name: &str) {
+        self.write_indent();
+        let key = Scalar::Text(name.to_owned());
+        let is_simple = name.len() <= MAX_SIMPLE_KEY && !name.contains(is_break);
+        if is_simple {
+            self.scalar(&key, Place::SimpleKey);
+            self.indicator(":", false, false, false);
+        } else {
+            self.indicator("?", true, false, true);
+            self.scalar(&key, Place::Key);
+            self.write_indent();
+            self.indicator(":", true, false, true);
+        }
     }
 
     fn empty(&mut self, open: &str, close: &str) {
@@ -345,9 +361,8 @@ fn is_base_60(text: &str) -> bool {
 
 /// What YAML 1.1 takes for a boolean.
 fn is_old_bool(text: &str) -> bool {
-    const WORDS: [&str; 16] = [
-        "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF",
-    ];
+    const WORDS: [&str; 16] =
+        ["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF"];
     WORDS.contains(&text)
 }
 
@@ -415,7 +430,9 @@ fn has_indicators(text: &str) -> bool {
     while let Some(char) = chars.next() {
         let blank_follows = chars.peek().is_none_or(|next| matches!(next, ' ' | '\t'));
         let is_indicator = match (before, char) {
-            (None, '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`') => true,
+            (None, '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`') => {
+                true
+            }
             (None, '?' | '-') => blank_follows,
             (_, ':') => blank_follows,
             (Some(before), '#') => matches!(before, ' ' | '\t' | '\0') || is_break(before),
@@ -484,8 +501,8 @@ fn is_before(a: &str, b: &str) -> bool {
     // Leading zeros don't count, but those within a number do.
     let digits = |text: &[char]| text.iter().take_while(|char| is_digit(**char)).copied().collect::<Vec<_>>();
     let before = a.get(..at).unwrap_or_default();
-    let is_within =
-        (first == '0' || second == '0') && before.iter().rev().take_while(|char| is_digit(**char)).any(|char| *char != '0');
+    let is_within = (first == '0' || second == '0')
+        && before.iter().rev().take_while(|char| is_digit(**char)).any(|char| *char != '0');
     let number = |digits: &[char]| {
         digits.iter().fold(i64::from(is_within), |number, digit| {
             let digit = i64::from(u32::from(*digit)) - i64::from(u32::from('0'));
@@ -530,6 +547,6 @@ mod tests {
     fn natural_order() {
         let mut texts = vec!["a10", "a2", "A", "b", "1", "10", "2", "_", "a", "a01", "a1"];
         texts = merge_sort(texts, is_before);
-        assert_eq!(texts, ["1", "2", "10", "_", "A", "a", "a1", "a01", "a2", "a10", "b"]);
+        assert_eq!(texts, ["_", "1", "2", "10", "A", "a", "a1", "a01", "a2", "a10", "b"]);
     }
 }

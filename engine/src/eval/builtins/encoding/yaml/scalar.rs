@@ -7,7 +7,7 @@ use super::Problem;
 
 /// A scalar's value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Scalar {
+pub(crate) enum Scalar {
     Null,
     Bool(bool),
     Int(i64),
@@ -35,7 +35,7 @@ pub(super) fn implicit_tag(text: &str) -> &'static str {
 ///
 /// # Errors
 /// The text isn't what the tag says.
-pub(super) fn resolve(tag: &str, text: &str) -> Result<Scalar, Problem> {
+pub(crate) fn resolve(tag: &str, text: &str) -> Result<Scalar, Problem> {
     let scalar = match tag {
         "!!binary" => {
             let bytes = base64::decode(text, base64::STANDARD);
@@ -240,7 +240,7 @@ impl Rest<'_> {
 
 fn days(year: u32, month: u32) -> u32 {
     match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
@@ -321,7 +321,9 @@ mod tests {
         assert_eq!(resolve("!!float", "1").unwrap(), Scalar::Float(1.0));
         assert_eq!(resolve("!!binary", "YQ==").unwrap(), Scalar::Text("a".to_owned()));
         assert_eq!(resolve("!own", "1").unwrap(), Scalar::Text("1".to_owned()));
-        for (tag, text) in [("!!int", "x"), ("!!bool", "yes"), ("!!null", "1"), ("!!binary", "!"), ("!!float", "18446744073709551615")] {
+        for (tag, text) in
+            [("!!int", "x"), ("!!bool", "yes"), ("!!null", "1"), ("!!binary", "!"), ("!!float", "18446744073709551615")]
+        {
             assert!(resolve(tag, text).is_err(), "{tag} {text}");
         }
     }

@@ -1,6 +1,7 @@
 //! Tokens of YAML 1.1, as go-yaml v3 (a descendant of libyaml) finds them: simple keys are recognised when their colon
 //! comes, indentation opens and closes blocks, tabs are refused where indentation is looked for.
 
+use super::super::super::{Budget, Failure};
 use super::{Problem, Stage};
 
 /// Flow collections, or indentations, within each other.
@@ -16,8 +17,14 @@ const COMMENT_LOOKAHEAD: usize = 512;
 pub(super) enum Kind {
     StreamStart,
     StreamEnd,
-    Version { major: u8, minor: u8 },
-    TagDirective { handle: String, prefix: String },
+    Version {
+        major: u8,
+        minor: u8,
+    },
+    TagDirective {
+        handle: String,
+        prefix: String,
+    },
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -33,8 +40,16 @@ pub(super) enum Kind {
     Value,
     Alias(String),
     Anchor(String),
-    Tag { handle: String, suffix: Vec<u8> },
-    Scalar { text: String, plain: bool },
+    Tag {
+        handle: String,
+        suffix: Vec<u8>,
+    },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    /// In the place of what can't be a token.
+    Broken,
 }
 
 #[derive(Debug, Clone)]
@@ -65,13 +80,43 @@ struct SimpleKey {
 /// All tokens of a text.
 ///
 /// # Errors
-/// There is something that can't be one.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Problem> {
+/// There is something that can't be one, or the budget ends.
+pub(super) fn tokens(budget: &mut Budget, text: &str) -> Result<Vec<Token>, Failure> {
     let mut scanner = Scanner::new(text);
+    let (mut at, mut count) = (0, 0);
     while scanner.tokens.last().is_none_or(|token| token.kind != Kind::StreamEnd) {
         scanner.fetch()?;
+        let new = scanner.tokens.len().saturating_sub(count).saturating_mul(size_of::<Token>());
+        budget.alloc(new.saturating_add(scanner.at.saturating_sub(at)))?;
+        (at, count) = (scanner.at, scanner.tokens.len());
     }
     Ok(scanner.tokens)
+}
+
+/// Tokens up to what can't be one, and what that is. For who reads no further than it has to.
+pub(super) fn first_tokens(text: &str) -> (Vec<Token>, Option<Problem>) {
+    let is_complete = |scanner: &Scanner<'_>| scanner.tokens.last().is_some_and(|token| token.kind == Kind::StreamEnd);
+    let mut scanner = Scanner::new(text);
+    let mut fetched = 0_usize;
+    let problem = loop {
+        if is_complete(&scanner) {
+            return (scanner.tokens, None);
+        }
+        match scanner.fetch() {
+            Ok(()) => fetched += 1,
+            Err(problem) => break problem,
+        }
+    };
+    // Without what the last step added, what may have turned out to be a key, and the two that libyaml looks ahead.
+    let mut scanner = Scanner::new(text);
+    while fetched > 0 && scanner.fetch().is_ok() {
+        fetched -= 1;
+    }
+    let open =
+        scanner.simple_keys.iter().find(|key| !matches!(scanner.is_valid(**key), Ok(false))).map(|key| key.token);
+    scanner.tokens.truncate(scanner.tokens.len().saturating_sub(2).min(open.unwrap_or(usize::MAX)));
+    scanner.push(Kind::Broken);
+    (scanner.tokens, Some(problem))
 }
 
 struct Scanner<'a> {
@@ -109,7 +154,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn fetch(&mut self) -> Result<(), Problem> {
-        self.to_next_token()?;
+        self.skip_to_next_token()?;
         self.unroll(self.column());
         if self.byte(0) == 0 {
             return self.stream_end();
@@ -162,7 +207,7 @@ impl<'a> Scanner<'a> {
 
     // === Space and comments ===
 
-    fn to_next_token(&mut self) -> Result<(), Problem> {
+    fn skip_to_next_token(&mut self) -> Result<(), Problem> {
         loop {
             // A second byte order mark in front is passed over.
             if self.at == 0 && self.text.starts_with('\u{feff}') {
@@ -762,9 +807,8 @@ impl<'a> Scanner<'a> {
         if digits == 0 {
             return Ok(());
         }
-        let value = (0..digits).try_fold(0_u32, |value, ahead| {
-            Some(value << 4 | char::from(self.byte(ahead)).to_digit(16)?)
-        });
+        let value =
+            (0..digits).try_fold(0_u32, |value, ahead| Some(value << 4 | char::from(self.byte(ahead)).to_digit(16)?));
         let value = value.ok_or_else(|| self.problem("did not find expected hexdecimal number", Some(start)))?;
         let char = char::from_u32(value);
         text.push(char.ok_or_else(|| self.problem("found invalid Unicode character escape code", Some(start)))?);
@@ -777,7 +821,8 @@ impl<'a> Scanner<'a> {
         self.simple_key_allowed = false;
         let start = self.mark;
         let indent = self.indent + 1;
-        let (mut text, mut blanks, mut first, mut others) = (String::new(), String::new(), String::new(), String::new());
+        let (mut text, mut blanks, mut first, mut others) =
+            (String::new(), String::new(), String::new(), String::new());
         let mut leading = false;
         loop {
             if (self.mark.column == 0 && self.is_document_indicator()) || self.byte(0) == b'#' {
