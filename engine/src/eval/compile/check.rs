@@ -126,15 +126,18 @@ impl Checker<'_> {
         }
         let outer = Env::Root { rules, builtins };
         let (body, mut found) = self.body(&outer, &rule.body);
-        if !found.is_empty() {
-            errors.append(&mut found);
-            // So that what refers to the rule doesn't fail for that.
-            return rules.put(&self.types, root, &path, if suffix.is_empty() { Type::Any } else { Type::Unknown });
+        let failed = !found.is_empty();
+        errors.append(&mut found);
+        let kind = if failed { Type::Any } else { self.head(&body, &rule.head, suffix) };
+        if !suffix.is_empty() && (failed || matches!(kind, Type::Function(_))) {
+            // OPA knows that there is something, but not what. A function below a variable isn't found by any call.
+            let keys =
+                suffix.iter().map(|term| constant(term).map_or(Type::Unknown, |key| Type::of_value(&self.types, &key)));
+            return rules.put_failed(&self.types, root, &path, keys.collect());
         }
-        let kind = self.head(&body, &rule.head, suffix);
-        if matches!(kind, Type::Function(_)) && !suffix.is_empty() {
-            // A function below a variable is found by no call: OPA knows that there is something, but not what.
-            return rules.put(&self.types, root, &path, Type::Unknown);
+        if failed {
+            // So that what refers to the rule doesn't fail for that.
+            return rules.put(&self.types, root, &path, Type::Any);
         }
         if !kind.is_unknown() {
             rules.insert(&self.types, root, &path, self.types.admit(kind));

@@ -138,7 +138,8 @@ pub(super) fn check_data(modules: &[Module], tree: &RuleTree, data: &Value, erro
                 }
                 Some(rule) => {
                     let name = path_text(&rule.head.reference);
-                    let message = format!("conflicting rule for data path {name} found; rename the rule or move the data");
+                    let message =
+                        format!("conflicting rule for data path {name} found; rename the rule or move the data");
                     errors.push(CompileError::new(rule.location, COMPILE, message));
                 }
                 None => open.push((*child, inner)),
@@ -220,7 +221,8 @@ pub(super) fn path_text(reference: &[Term]) -> String {
             (TermKind::Var(var), 0) => text.push_str(var.as_str()),
             (TermKind::Var(var), _) => text.push_str(&format!("[{var}]")),
             (TermKind::String(part), _) => text.push_str(&format!(".{part}")),
-            _ => text.push_str(&format!("[{}]", term.to_value().map_or_else(|| "…".to_owned(), |value| value.to_string()))),
+            _ => text
+                .push_str(&format!("[{}]", term.to_value().map_or_else(|| "…".to_owned(), |value| value.to_string()))),
         }
     }
     text

@@ -26,11 +26,8 @@ impl Graph {
     /// # Errors
     /// There are too many dependencies.
     pub(super) fn new(modules: &[Module], tree: &RuleTree) -> Result<Self, CompileError> {
-        let rules: Vec<RuleId> = modules
-            .iter()
-            .enumerate()
-            .flat_map(|(m, module)| (0..module.rules.len()).map(move |r| (m, r)))
-            .collect();
+        let rules: Vec<RuleId> =
+            modules.iter().enumerate().flat_map(|(m, module)| (0..module.rules.len()).map(move |r| (m, r))).collect();
         let index = |id: &RuleId| rules.binary_search(id).ok();
         let mut edges = Vec::with_capacity(rules.len() + tree.len());
         let mut count = 0;

@@ -381,7 +381,8 @@ impl<'a> Rewriter<'a> {
                 let key = every.key.get_or_insert_with(|| Term::var(location, this.generator.next()));
                 // A key that was just made is declared as well, which does no harm.
                 for term in [key, &mut every.value] {
-                    let Some(var) = term.as_var().filter(|var| !var.is_wildcard() && !var.is_generated()).cloned() else {
+                    let Some(var) = term.as_var().filter(|var| !var.is_wildcard() && !var.is_generated()).cloned()
+                    else {
                         continue;
                     };
                     match this.declare(&var, Occurrence::Declared, location) {
@@ -564,9 +565,9 @@ impl<'a> Rewriter<'a> {
         let mut seen = VarSet::new();
         body_vars(body, Skip::default(), &mut seen);
         seen.extend(used.iter().map(|var| self.name(var).unwrap_or(var).clone()));
-        let unused = declared.into_iter().filter(|(var, name)| {
-            !seen.contains(name) && !used.contains(*name) && !var.is_generated()
-        });
+        let unused = declared
+            .into_iter()
+            .filter(|(var, name)| !seen.contains(name) && !used.contains(*name) && !var.is_generated());
         let mut unused: Vec<_> = unused
             .map(|(var, _)| {
                 let location = scope.declared_at.get(var).copied().unwrap_or(location);

@@ -109,7 +109,8 @@ impl Annotations {
             let package: Vec<Value> = module.package.path.iter().map(|part| Value::from(&**part)).collect();
             for annotation in &module.annotations {
                 let rule = rule_below(module, annotation.location.row);
-                let document = || rule.and_then(|r| module.rules.get(r)).map(|rule| ground_prefix(&rule.head.reference));
+                let document =
+                    || rule.and_then(|r| module.rules.get(r)).map(|rule| ground_prefix(&rule.head.reference));
                 let (map, path) = match &*annotation.scope {
                     "rule" => {
                         if let Some(r) = rule {

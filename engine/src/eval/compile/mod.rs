@@ -33,7 +33,11 @@ use super::value::Value;
 ///
 /// # Errors
 /// All that was found before the first stage that can't go on.
-pub(crate) fn compile(mut modules: Vec<Module>, data: &Value, remote: &[Vec<Value>]) -> Result<Plan, Vec<CompileError>> {
+pub(crate) fn compile(
+    mut modules: Vec<Module>,
+    data: &Value,
+    remote: &[Vec<Value>],
+) -> Result<Plan, Vec<CompileError>> {
     let mut errors = vec![];
     resolve::resolve(&mut modules, &mut errors);
     conflicts::check_names(&modules, &mut errors);

@@ -46,9 +46,8 @@ impl Defined {
             if !first.head.args.is_empty() {
                 return false;
             }
-            let constant = first.head.value.as_ref().is_some_and(|value| {
-                value.to_value().is_some() || value.as_var().is_some()
-            });
+            let constant =
+                first.head.value.as_ref().is_some_and(|value| value.to_value().is_some() || value.as_var().is_some());
             let no_body = matches!(first.body.as_slice(), [Expr { kind: ExprKind::Term(term), .. }]
                 if matches!(term.kind, TermKind::Bool(true)));
             kind(first) == RuleKind::Multi

@@ -9,13 +9,15 @@ mod merge;
 #[cfg(test)]
 mod tests;
 mod text;
+mod union;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::rc::Rc;
 
 use self::keys::{compare_keys, index};
 pub(crate) use self::keys::{compare_numbers, json_key};
+pub(crate) use self::merge::{Addition, is_open, is_plain};
 pub(crate) use self::text::{line, parse, write_operands};
 use crate::eval::value::Value;
 
@@ -50,7 +52,7 @@ pub(crate) struct Array {
     pub(crate) items: Vec<Type>,
     /// The type of items after these; unknown if there are none.
     pub(crate) rest: Type,
-    values: OnceCell<Type>,
+    values: Cached,
     extent: Extent,
 }
 
@@ -58,11 +60,11 @@ pub(crate) struct Array {
 pub(crate) struct Object {
     /// Properties with constant keys, by key. An array and a set may have become equal keys: then the first one counts.
     pub(crate) properties: Vec<(Value, Type)>,
-    /// Keys and values of the others.
-    pub(crate) rest: Option<(Type, Type)>,
-    keys: OnceCell<Type>,
-    values: OnceCell<Type>,
-    extent: Extent,
+    /// Keys and values of the others. These change ([`Types::merge`]).
+    rest: RefCell<Option<(Type, Type)>>,
+    keys: Cached,
+    values: Cached,
+    extent: Cell<Extent>,
 }
 
 #[derive(Debug)]
@@ -74,10 +76,10 @@ pub(crate) struct Set {
 
 #[derive(Debug)]
 pub(crate) struct OneOf {
-    /// Sorted, none twice; neither `Any` nor another union among them.
+    /// Sorted, none twice, unless some have changed since; neither `Any` nor another union among them.
     pub(crate) types: Vec<Type>,
-    keys: OnceCell<Type>,
-    values: OnceCell<Type>,
+    keys: Cached,
+    values: Cached,
     extent: Extent,
 }
 
@@ -99,10 +101,18 @@ struct Extent {
     unknown: bool,
 }
 
+/// What was made of a type, and how many changes there had been by then.
+#[derive(Debug, Default)]
+struct Cached(RefCell<Option<(u32, Type)>>);
+
 /// The operations on types, and the steps they may still take.
 #[derive(Debug)]
 pub(crate) struct Types {
     left: Cell<u64>,
+    /// How many object types have changed.
+    changes: Cell<u32>,
+    /// By how much deeper they got. What they are part of may be that much deeper than it says.
+    deepened: Cell<u16>,
 }
 
 // === impl Type ===
@@ -121,7 +131,7 @@ impl Type {
     pub(crate) fn is_empty_collection(&self) -> bool {
         match self {
             Self::Array(array) => array.items.is_empty() && array.rest.is_unknown(),
-            Self::Object(object) => object.properties.is_empty() && object.rest.is_none(),
+            Self::Object(object) => object.properties.is_empty() && object.rest.borrow().is_none(),
             Self::Set(set) => set.members.is_unknown(),
             _ => false,
         }
@@ -134,7 +144,7 @@ impl Type {
                 Extent { depth: 0, size: 1, unknown: false }
             }
             Self::Array(array) => array.extent,
-            Self::Object(object) => object.extent,
+            Self::Object(object) => object.extent.get(),
             Self::Set(set) => set.extent,
             Self::OneOf(union) => union.extent,
             Self::Function(function) => function.extent,
@@ -170,7 +180,7 @@ impl Type {
         if !rest.is_unknown() {
             extent = extent.and(&rest);
         }
-        Self::Array(Rc::new(Array { items, rest, values: OnceCell::new(), extent }))
+        Self::Array(Rc::new(Array { items, rest, values: Cached::default(), extent }))
     }
 
     /// The properties may be in any order. Keys are as [`json_key`] makes them.
@@ -178,11 +188,14 @@ impl Type {
         if !properties.is_sorted_by(|(a, _), (b, _)| compare_keys(a, b).is_le()) {
             properties.sort_by(|(a, _), (b, _)| compare_keys(a, b));
         }
-        let mut extent = Extent::around(properties.iter().map(|(_, value)| value));
-        if let Some((key, value)) = &rest {
-            extent = extent.and(key).and(value);
-        }
-        Self::Object(Rc::new(Object { properties, rest, keys: OnceCell::new(), values: OnceCell::new(), extent }))
+        let extent = Extent::of_object(&properties, rest.as_ref());
+        Self::Object(Rc::new(Object {
+            properties,
+            rest: RefCell::new(rest),
+            keys: Cached::default(),
+            values: Cached::default(),
+            extent: Cell::new(extent),
+        }))
     }
 
     pub(crate) fn set(members: Self) -> Self {
@@ -197,7 +210,7 @@ impl Type {
 
     fn one_of(types: Vec<Self>) -> Self {
         let extent = Extent { unknown: false, ..Extent::around(types.iter()) };
-        Self::OneOf(Rc::new(OneOf { types, keys: OnceCell::new(), values: OnceCell::new(), extent }))
+        Self::OneOf(Rc::new(OneOf { types, keys: Cached::default(), values: Cached::default(), extent }))
     }
 
     /// The type of a constant.
@@ -244,9 +257,14 @@ impl Array {
 }
 
 impl Object {
+    /// Keys and values of what has no constant key.
+    pub(crate) fn rest(&self) -> Option<(Type, Type)> {
+        self.rest.borrow().clone()
+    }
+
     /// The type of the values whose keys aren't constants.
-    pub(crate) fn rest_value(&self) -> &Type {
-        self.rest.as_ref().map_or(&Type::Unknown, |(_, value)| value)
+    pub(crate) fn rest_value(&self) -> Type {
+        self.rest.borrow().as_ref().map_or(Type::Unknown, |(_, value)| value.clone())
     }
 
     fn property(&self, key: &Value) -> Option<&Type> {
@@ -261,14 +279,14 @@ impl Object {
 
     /// The type of the value under a constant key.
     pub(crate) fn select(&self, types: &Types, key: &Value) -> Type {
-        self.property(key).unwrap_or_else(|| self.beyond(types, key)).clone()
+        self.property(key).cloned().unwrap_or_else(|| self.beyond(types, key))
     }
 
     /// The type of the value under a constant key that no property has.
-    fn beyond(&self, types: &Types, key: &Value) -> &Type {
-        match &self.rest {
-            Some((keys, value)) if types.contains(keys, &Type::of_key(key)) => value,
-            _ => &Type::Unknown,
+    fn beyond(&self, types: &Types, key: &Value) -> Type {
+        match &*self.rest.borrow() {
+            Some((keys, value)) if types.contains(keys, &Type::of_key(key)) => value.clone(),
+            _ => Type::Unknown,
         }
     }
 }
@@ -284,9 +302,14 @@ impl Function {
     }
 }
 
-// === impl Extent ===
+// === impl Extent, Cached ===
 
 impl Extent {
+    fn of_object(properties: &[(Value, Type)], rest: Option<&(Type, Type)>) -> Self {
+        let extent = Self::around(properties.iter().map(|(_, value)| value));
+        rest.map_or(extent, |(key, value)| extent.and(key).and(value))
+    }
+
     fn around<'a>(parts: impl Iterator<Item = &'a Type>) -> Self {
         parts.fold(Self { depth: 1, size: 1, unknown: false }, Self::and)
     }
@@ -301,15 +324,28 @@ impl Extent {
     }
 }
 
+impl Cached {
+    fn get(&self, types: &Types, make: impl FnOnce() -> Type) -> Type {
+        if let Some((changes, made)) = &*self.0.borrow()
+            && *changes == types.changes()
+        {
+            return made.clone();
+        }
+        let made = make();
+        *self.0.borrow_mut() = Some((types.changes(), made.clone()));
+        made
+    }
+}
+
 // === impl Types ===
 
 impl Types {
     /// A step takes about 10 ns.
     pub(crate) fn within(steps: u64) -> Self {
-        Self { left: Cell::new(steps) }
+        Self { left: Cell::new(steps), changes: Cell::default(), deepened: Cell::default() }
     }
 
-    /// Takes steps. What goes on is for the caller to say: sorting, for one, can't be cut short.
+    /// Takes steps.
     pub(crate) fn count(&self, steps: usize) {
         self.left.set(self.left.get().saturating_sub(steps as u64));
     }
@@ -317,6 +353,11 @@ impl Types {
     /// Whether the policy took more than it may. Whatever was answered since then may be wrong, so it is refused.
     pub(crate) fn is_spent(&self) -> bool {
         self.left.get() == 0
+    }
+
+    /// How many object types have changed. What was made of types before may not be true any more.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.get()
     }
 
     /// A type that is about to be kept. Past the bounds there is nothing to keep, and the policy is refused.
@@ -334,9 +375,12 @@ impl Types {
         self.left.set(0);
     }
 
-    /// A total order. Never cut short, because sorting needs it whole.
+    /// A total order, while there are steps left.
     pub(crate) fn compare(&self, a: &Type, b: &Type) -> Ordering {
         self.count(1);
+        if self.is_spent() {
+            return Ordering::Equal;
+        }
         match (a, b) {
             (Type::Array(a), Type::Array(b)) => {
                 if Rc::ptr_eq(a, b) {
@@ -370,7 +414,7 @@ impl Types {
     }
 
     fn compare_objects(&self, a: &Object, b: &Object) -> Ordering {
-        let rest = match (&a.rest, &b.rest) {
+        let rest = match (&*a.rest.borrow(), &*b.rest.borrow()) {
             (Some((key_a, value_a)), Some((key_b, value_b))) => {
                 self.compare(key_a, key_b).then_with(|| self.compare(value_a, value_b))
             }
@@ -386,99 +430,11 @@ impl Types {
         })
     }
 
-    /// The type of values of either type. Nothing is known of what is a function or a value.
-    pub(crate) fn or(&self, a: Type, b: Type) -> Type {
-        match (a, b) {
-            (Type::Unknown, other) | (other, Type::Unknown) => other,
-            (Type::Function(a), Type::Function(b)) => self.either_function(&a, &b),
-            (Type::Function(_), _) | (_, Type::Function(_)) => Type::Unknown,
-            (Type::Any, _) | (_, Type::Any) => Type::Any,
-            (a @ Type::OneOf(_), b @ Type::OneOf(_)) => self.union([a, b]),
-            (Type::OneOf(union), other) | (other, Type::OneOf(union)) => {
-                match union.types.binary_search_by(|member| self.compare(member, &other)) {
-                    Ok(_) => Type::OneOf(union),
-                    Err(at) => {
-                        self.count(union.types.len());
-                        let mut types = union.types.clone();
-                        types.insert(at, other);
-                        Type::one_of(types)
-                    }
-                }
-            }
-            (a, b) => match self.compare(&a, &b) {
-                Ordering::Equal => a,
-                Ordering::Less => Type::one_of(vec![a, b]),
-                Ordering::Greater => Type::one_of(vec![b, a]),
-            },
-        }
-    }
-
-    fn either_function(&self, a: &Function, b: &Function) -> Type {
-        if a.operands.len() != b.operands.len() || a.variadic.is_unknown() != b.variadic.is_unknown() {
-            return Type::Unknown;
-        }
-        let operands = a.operands.iter().zip(&b.operands).map(|(a, b)| self.or(a.clone(), b.clone())).collect();
-        let result = self.or(a.result.clone(), b.result.clone());
-        Type::function(operands, self.or(a.variadic.clone(), b.variadic.clone()), result)
-    }
-
-    /// What [`or`](Self::or) makes of all of them, first to last; in one go, because one by one is quadratic.
-    pub(crate) fn union(&self, types: impl IntoIterator<Item = Type>) -> Type {
-        let mut function = Type::Unknown;
-        let mut scalars = Scalars::default();
-        let mut others: Vec<Type> = vec![];
-        let (mut any, mut is_union) = (false, false);
-        for kind in types {
-            self.count(1);
-            if kind.is_unknown() {
-                continue;
-            }
-            if !function.is_unknown() {
-                function = self.or(function, kind);
-                continue;
-            }
-            match kind {
-                Type::Function(_) => {
-                    if !any && scalars.is_empty() && others.is_empty() {
-                        function = kind;
-                    }
-                    (any, is_union, scalars) = (false, false, Scalars::default());
-                    others.clear();
-                }
-                Type::Any => any = true,
-                Type::OneOf(union) => {
-                    is_union = true;
-                    union.types.iter().for_each(|member| scalars.take(member, &mut others));
-                }
-                other => scalars.take(&other, &mut others),
-            }
-        }
-        if any {
-            return Type::Any;
-        }
-        if !function.is_unknown() {
-            return function;
-        }
-        if !others.is_sorted_by(|a, b| self.compare(a, b).is_lt()) {
-            others.sort_by(|a, b| self.compare(a, b));
-            others.dedup_by(|later, kept| self.compare(later, kept).is_eq());
-        }
-        let mut types = scalars.types();
-        types.append(&mut others);
-        match types.len() {
-            0 => Type::Unknown,
-            1 if !is_union => types.pop().unwrap_or_default(),
-            _ => Type::one_of(types),
-        }
-    }
-
     /// Whether `a` is `b` or a union that has it.
     pub(crate) fn contains(&self, a: &Type, b: &Type) -> bool {
         match a {
             Type::Any => !matches!(b, Type::Function(_)),
-            Type::OneOf(union) => {
-                !matches!(b, Type::Function(_)) && union.types.binary_search_by(|other| self.compare(other, b)).is_ok()
-            }
+            Type::OneOf(union) => !matches!(b, Type::Function(_)) && self.search(&union.types, b).is_ok(),
             _ => self.compare(a, b).is_eq(),
         }
     }
@@ -514,14 +470,12 @@ impl Types {
             Type::Array(_) => Type::Number,
             Type::Object(object) => {
                 let keys = || object.properties.iter().map(|(key, _)| Type::of_key(key));
-                let rest = || object.rest.iter().map(|(key, _)| key.clone());
-                object.keys.get_or_init(|| self.union(keys().chain(rest()))).clone()
+                let rest = || object.rest().map(|(key, _)| key);
+                object.keys.get(self, || self.union(keys().chain(rest())))
             }
             Type::Set(set) => set.members.clone(),
             Type::Any => Type::Any,
-            Type::OneOf(union) => {
-                union.keys.get_or_init(|| self.union(union.types.iter().map(|t| self.keys(t)))).clone()
-            }
+            Type::OneOf(union) => union.keys.get(self, || self.union(union.types.iter().map(|t| self.keys(t)))),
             _ => Type::Unknown,
         }
     }
@@ -530,18 +484,16 @@ impl Types {
     pub(crate) fn values(&self, kind: &Type) -> Type {
         match kind {
             Type::Array(array) => {
-                array.values.get_or_init(|| self.union(array.items.iter().chain([&array.rest]).cloned())).clone()
+                array.values.get(self, || self.union(array.items.iter().chain([&array.rest]).cloned()))
             }
             Type::Object(object) => {
                 let values = || object.properties.iter().map(|(_, value)| value.clone());
-                let rest = || object.rest.iter().map(|(_, value)| value.clone());
-                object.values.get_or_init(|| self.union(values().chain(rest()))).clone()
+                let rest = || object.rest().map(|(_, value)| value);
+                object.values.get(self, || self.union(values().chain(rest())))
             }
             Type::Set(set) => set.members.clone(),
             Type::Any => Type::Any,
-            Type::OneOf(union) => {
-                union.values.get_or_init(|| self.union(union.types.iter().map(|t| self.values(t)))).clone()
-            }
+            Type::OneOf(union) => union.values.get(self, || self.union(union.types.iter().map(|t| self.values(t)))),
             _ => Type::Unknown,
         }
     }
@@ -588,7 +540,7 @@ impl Types {
         // What one has and the other's further properties would have to hold.
         let beyond = |key: &Value, value: &Type, other: &Object| match other.beyond(self, key) {
             Type::Unknown => open,
-            kind => self.unifies(value, kind),
+            kind => self.unifies(value, &kind),
         };
         let mut left = a.distinct().peekable();
         let mut right = b.distinct().peekable();
@@ -613,42 +565,6 @@ impl Types {
                 return false;
             }
         }
-        rest_a.is_unknown() || rest_b.is_unknown() || self.unifies(rest_a, rest_b)
-    }
-}
-
-/// Which scalars a union has: most of what a large literal holds.
-#[derive(Debug, Default)]
-struct Scalars {
-    null: bool,
-    boolean: bool,
-    number: bool,
-    string: bool,
-}
-
-impl Scalars {
-    fn take(&mut self, kind: &Type, others: &mut Vec<Type>) {
-        match kind {
-            Type::Null => self.null = true,
-            Type::Boolean => self.boolean = true,
-            Type::Number => self.number = true,
-            Type::String => self.string = true,
-            other => others.push(other.clone()),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        !(self.null || self.boolean || self.number || self.string)
-    }
-
-    /// In the order of types.
-    fn types(&self) -> Vec<Type> {
-        let all = [
-            (self.null, Type::Null),
-            (self.boolean, Type::Boolean),
-            (self.number, Type::Number),
-            (self.string, Type::String),
-        ];
-        all.into_iter().filter(|(has, _)| *has).map(|(_, kind)| kind).collect()
+        rest_a.is_unknown() || rest_b.is_unknown() || self.unifies(&rest_a, &rest_b)
     }
 }

@@ -35,12 +35,6 @@ pub(crate) fn vars_of_term(term: &Term, skip: Skip) -> VarSet {
     vars
 }
 
-pub(crate) fn vars_of_expr(expr: &Expr, skip: Skip) -> VarSet {
-    let mut vars = VarSet::new();
-    expr_vars(expr, skip, &mut vars);
-    vars
-}
-
 pub(crate) fn vars_of_body(body: &Body, skip: Skip) -> VarSet {
     let mut vars = VarSet::new();
     body_vars(body, skip, &mut vars);

@@ -24,12 +24,7 @@ pub(super) fn rewrite(
     }
 }
 
-fn rewrite_body(
-    body: &mut Body,
-    functions: &Functions<'_>,
-    generator: &mut Generator,
-    errors: &mut Vec<CompileError>,
-) {
+fn rewrite_body(body: &mut Body, functions: &Functions<'_>, generator: &mut Generator, errors: &mut Vec<CompileError>) {
     if body.iter().all(|expr| expr.with.is_empty()) {
         return;
     }
@@ -131,9 +126,8 @@ impl<'a> Functions<'a> {
 fn check_builtin(target: &Ref, location: Location) -> Result<(), CompileError> {
     let name = dotted(target).ok_or_else(|| not_replaceable(location))?;
     let builtin = builtin(&name).ok_or_else(|| not_replaceable(location))?;
-    let refuse = |what: &str| {
-        Err(CompileError::compile(location, format!("with keyword replacing built-in function: {what}")))
-    };
+    let refuse =
+        |what: &str| Err(CompileError::compile(location, format!("with keyword replacing built-in function: {what}")));
     match name.as_str() {
         "eq" | "rego.metadata.chain" | "rego.metadata.rule" => refuse(&format!("replacement of `{name}` invalid")),
         _ if name.starts_with("internal.") => refuse(&format!("replacement of internal function `{name}` invalid")),

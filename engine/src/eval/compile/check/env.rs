@@ -1,10 +1,10 @@
 //! What is known of types: of rules and builtins by path, of variables by name.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use crate::eval::compile::types::{Type, Types, json_key};
+use crate::eval::compile::types::{Addition, Type, Types, is_open, is_plain, json_key};
 use crate::eval::syntax::ast::Var;
 use crate::eval::value::Value;
 
@@ -14,15 +14,22 @@ pub(super) struct Tree {
     roots: HashMap<Var, Node>,
 }
 
+/// How much is added to a type in one go.
+const MAX_PENDING: usize = 1 << 14;
+
 /// What is known of a path.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     children: BTreeMap<Value, Node>,
     kind: RefCell<Type>,
-    /// Types to be merged into `kind` when it is asked for: a document may have very many rules.
-    pending: RefCell<Vec<Type>>,
-    /// The type of the whole document, once asked for.
-    document: RefCell<Option<Type>>,
+    /// What is added to `kind` when it is asked for: a document may have very many rules.
+    pending: RefCell<Vec<Addition>>,
+    /// Whether `pending` has types other than objects without constant keys.
+    mixed: Cell<bool>,
+    /// The type of the whole document, once asked for, and how many types had changed by then.
+    document: RefCell<Option<(u32, Type)>>,
+    /// The keys, from the first variable on, of a rule that failed. An object defined here has anything there.
+    failed: Vec<Type>,
 }
 
 /// Where names are looked up.
@@ -64,6 +71,19 @@ impl Tree {
 
     /// Sets the type at a path.
     pub(super) fn put(&mut self, types: &Types, root: &Var, path: &[Value], kind: Type) {
+        let node = self.node(types, root, path);
+        node.pending.get_mut().clear();
+        node.mixed.set(false);
+        *node.kind.get_mut() = kind;
+    }
+
+    /// Notes that there is something at a path of which nothing is known, and at further keys.
+    pub(super) fn put_failed(&mut self, types: &Types, root: &Var, path: &[Value], keys: Vec<Type>) {
+        self.node(types, root, path).failed = keys;
+    }
+
+    /// The node at a path, which is about to change.
+    fn node(&mut self, types: &Types, root: &Var, path: &[Value]) -> &mut Node {
         types.count(path.len());
         let mut node = self.roots.entry(root.clone()).or_default();
         *node.document.get_mut() = None;
@@ -71,10 +91,7 @@ impl Tree {
             node = node.children.entry(key.clone()).or_default();
             *node.document.get_mut() = None;
         }
-        if !kind.is_unknown() {
-            node.pending.get_mut().clear();
-            *node.kind.get_mut() = kind;
-        }
+        node
     }
 
     /// Adds what a rule defines at a path. Objects defined further up get it as well, and if it is an object, it gets
@@ -90,10 +107,13 @@ impl Tree {
             *node.document.get_mut() = None;
         }
         let is_object = matches!(kind, Type::Object(_));
-        node.pending.get_mut().push(kind);
-        if is_object && !node.children.is_empty() {
+        node.merge(types, kind);
+        if is_object {
             let mut below = vec![];
             node.children.iter().for_each(|(key, child)| child.leaves(types, key, &mut vec![], &mut below));
+            if !node.failed.is_empty() {
+                below.push((node.failed.clone(), Type::Any));
+            }
             below.iter().for_each(|(path, kind)| node.extend(types, path, kind));
         }
     }
@@ -110,8 +130,9 @@ impl Node {
     pub(super) fn kind(&self, types: &Types) -> Type {
         let pending = self.pending.take();
         if !pending.is_empty() {
-            let merged = types.merge_all(self.kind.take(), pending);
+            let merged = types.add(self.kind.take(), pending);
             self.kind.replace(types.admit(merged));
+            self.mixed.set(false);
         }
         self.kind.borrow().clone()
     }
@@ -122,7 +143,9 @@ impl Node {
         if !kind.is_unknown() {
             return kind;
         }
-        if let Some(document) = &*self.document.borrow() {
+        if let Some((changes, document)) = &*self.document.borrow()
+            && *changes == types.changes()
+        {
             return document.clone();
         }
         types.count(self.children.len());
@@ -131,14 +154,39 @@ impl Node {
             _ => None,
         });
         let document = types.admit(document(properties.collect()));
-        self.document.replace(Some(document.clone()));
+        // An object of nothing else may change, and each one made is another.
+        self.document.replace(Some((types.changes(), document.clone())).filter(|_| !self.children.is_empty()));
         document
+    }
+
+    /// Adds what a rule defines here.
+    fn merge(&mut self, types: &Types, kind: Type) {
+        // What may change a type in place can't wait: others may share it.
+        let may_wait = match &kind {
+            Type::OneOf(_) => false,
+            kind if is_open(kind) => {
+                let before = self.kind.get_mut();
+                is_plain(kind) && !self.mixed.get() && (before.is_unknown() || is_open(before))
+            }
+            _ => true,
+        };
+        self.mixed.set(self.mixed.get() || !is_open(&kind));
+        self.add(types, Addition::Here(kind), may_wait);
     }
 
     /// Adds to the object defined here, if one is, what another rule defines at a path below.
     fn extend(&mut self, types: &Types, path: &[Type], kind: &Type) {
-        if let Type::Object(object) = self.kind(types) {
-            *self.kind.get_mut() = types.admit(types.insert(&object, path, kind));
+        let is_defined = !self.pending.get_mut().is_empty() || matches!(self.kind.get_mut(), Type::Object(_));
+        if is_defined {
+            self.add(types, Addition::Below(path.to_vec(), kind.clone()), true);
+        }
+    }
+
+    fn add(&mut self, types: &Types, addition: Addition, may_wait: bool) {
+        let pending = self.pending.get_mut();
+        pending.push(addition);
+        if !may_wait || pending.len() >= MAX_PENDING {
+            self.kind(types);
         }
     }
 

@@ -105,7 +105,6 @@ fn errors_within(steps: u64, rules: Vec<Rule>) -> Vec<CompileError> {
         imports: vec![],
         rules,
         annotations: vec![],
-        plain_negation: false,
         rego_v1: true,
     };
     // As if everything but functions depended on whatever is replaced.
@@ -284,8 +283,11 @@ fn else_is_part_of_its_rule() {
 #[test]
 fn many_rules_take_no_longer_each() {
     let shape = |i: usize| object([(text(&format!("k{i}")), number(1))]);
-    let mut rules: Vec<_> = (0..20_000).map(|i| member("data.t.m", shape(i), [])).collect();
-    rules.extend((0..20_000).map(|i| complete(&format!("data.u.k{i}"), shape(i), [])));
+    let mut rules: Vec<_> = (0..8_000).map(|i| member("data.t.m", shape(i), [])).collect();
+    rules.extend((0..8_000).map(|i| complete(&format!("data.u.k{i}"), shape(i), [])));
+    let partial = |value: Term| rule(path("data.w", [var("k")]), [], None, Some(value), vec![eq(var("k"), text("x"))]);
+    rules.extend((0..8_000).map(|i| partial(shape(i))));
+    rules.extend((0..8_000).map(|i| complete(&format!("data.w.k{i}"), shape(i), [])));
     rules.extend((0..2_000).map(|i| {
         let uses = [holds(path("data.u", [var("k")])), holds(path("data.t.m", [var("x")]))];
         complete(&format!("data.v.k{i}"), number(1), uses)

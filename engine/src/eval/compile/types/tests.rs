@@ -49,6 +49,24 @@ fn types() -> impl Strategy<Value = Type> {
     })
 }
 
+/// The same type, sharing nothing.
+fn copy(kind: &Type) -> Type {
+    match kind {
+        Type::Array(array) => Type::array(array.items.iter().map(copy).collect(), copy(&array.rest)),
+        Type::Object(object) => Type::object(
+            object.properties.iter().map(|(key, value)| (key.clone(), copy(value))).collect(),
+            object.rest().map(|(key, value)| (copy(&key), copy(&value))),
+        ),
+        Type::Set(set) => Type::set(copy(&set.members)),
+        Type::OneOf(union) => Type::one_of(union.types.iter().map(copy).collect()),
+        Type::Function(function) => {
+            let operands = function.operands.iter().map(copy).collect();
+            Type::function(operands, copy(&function.variadic), copy(&function.result))
+        }
+        other => other.clone(),
+    }
+}
+
 fn same(types: &Types, a: &Type, b: &Type) -> bool {
     // The order doesn't tell a union of one from a union of that and nothing else, printing does.
     types.compare(a, b).is_eq() && a.to_string() == b.to_string()
@@ -76,8 +94,9 @@ proptest! {
     #[test]
     fn merging_in_one_go_is_one_by_one(all in prop::collection::vec(types(), 0..6)) {
         let types = unbounded();
-        let one_by_one = all.iter().fold(Type::Unknown, |merged, kind| types.merge(merged, kind.clone()));
-        let in_one_go = types.merge_all(Type::Unknown, all);
+        // Merging changes what is merged.
+        let one_by_one = all.iter().fold(Type::Unknown, |merged, kind| types.merge(merged, copy(kind)));
+        let in_one_go = types.add(Type::Unknown, all.into_iter().map(Addition::Here).collect());
         prop_assert!(same(&types, &one_by_one, &in_one_go), "{one_by_one} {in_one_go}");
     }
 
@@ -162,6 +181,28 @@ fn keys_are_json() {
     assert_eq!(json_key(&set), Value::array(vec![Value::from(1_i64), Value::from(2_i64)]));
     let object = Value::object(vec![(Value::array(vec![Value::from(1_i64)]), Value::Null)]);
     assert_eq!(json_key(&object), Value::object(vec![(Value::from("[1]"), Value::Null)]));
+}
+
+#[test]
+fn merging_into_alternatives_changes_what_shares_them() {
+    let types = unbounded();
+    let shared = kind("object[number: string]");
+    let alternatives = types.or(shared.clone(), Type::Null);
+    assert_eq!(types.keys(&shared).to_string(), "number");
+    let merged = types.merge(alternatives, kind("object[string: boolean]"));
+    assert_eq!(merged.to_string(), "any<null, object[any<number, string>: any<boolean, string>]>");
+    assert_eq!(shared.to_string(), "object[any<number, string>: any<boolean, string>]");
+    assert_eq!(types.keys(&shared).to_string(), "any<number, string>");
+    assert!(!types.is_spent());
+    // It doesn't become part of itself.
+    let of_itself = Type::object(vec![], Some((Type::String, Type::set(shared.clone()))));
+    let merged = types.merge(types.or(shared.clone(), Type::Null), of_itself);
+    let before = "object[any<number, string>: any<boolean, string>]";
+    assert_eq!(shared.to_string(), before);
+    assert_eq!(
+        merged.to_string(),
+        format!("any<null, object[any<number, string>: any<boolean, string, set[{before}]>]>")
+    );
 }
 
 #[test]

@@ -65,8 +65,8 @@ impl Type {
             Self::Object(object) => {
                 out.write_str("object")?;
                 write_properties(out, &object.properties, depth)?;
-                match &object.rest {
-                    Some((key, value)) => write_rest(out, &[key, value], depth),
+                match object.rest() {
+                    Some((key, value)) => write_rest(out, &[&key, &value], depth),
                     None => Ok(()),
                 }
             }
@@ -187,11 +187,8 @@ impl<'a> Reader<'a> {
             "number" => Type::Number,
             "string" => Type::String,
             "any" if self.take("<") => {
-                let mut types = self.list(Self::kind)?;
-                // The order of types is that of their comparison; the table has no type twice.
-                let order = super::Types::within(0);
-                types.sort_by(|a, b| order.compare(a, b));
-                Type::one_of(types)
+                // Sorted, as unions are; the table has no type twice.
+                Type::one_of(super::Types::within(1 << 20).sorted(self.list(Self::kind)?))
             }
             "any" => Type::Any,
             "array" => {
