@@ -174,3 +174,58 @@ fn extreme(ctx: &mut Context<'_>, args: &[&Value], replaces: fn(Ordering) -> boo
     }
     found.cloned().ok_or(Failure::Undefined)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("count", &[r#""é😀""#], "2"),
+            ("count", &[r#"{"a": 1}"#], "1"),
+            ("count", &["1"], "operand: operand 1 must be one of {array, object, set, string} but got number"),
+            ("sum", &["[1, 2, 3]"], "6"),
+            ("sum", &[r#"{"$set": [0.1, 0.2]}"#], "0.3"),
+            ("sum", &["[9223372036854775807, 1]"], "9223372036854775808"),
+            ("sum", &[r#"[1, "a"]"#], "operand: operand 1 must be array of numbers but got array containing string"),
+            ("sum", &["[]"], "0"),
+            ("sum", &[r#""a""#], "operand: operand 1 must be one of {set, array} but got string"),
+            ("product", &["[2, 3]"], "6"),
+            ("product", &["[]"], "1"),
+            ("product", &["[0.1, 0.3, 0.7]"], "0.021"),
+            ("product", &["[1.1, 1e30]"], "1100000000000000100000000000000"),
+            ("product", &["[123456789012, 123456789012]"], "15241578753153483936144"),
+            ("max", &["[1, 1.0, 0]"], "1.0"),
+            ("max", &["[]"], "undefined"),
+            ("min", &["[1, 1.0, 2]"], "1.0"),
+            ("min", &[r#"{"$set": ["a", "b"]}"#], r#""a""#),
+            ("max", &["1"], "operand: operand 1 must be one of {set, array} but got number"),
+            ("sort", &[r#"[3, 1.0, 1, "a", null]"#], r#"[null, 1.0, 1, 3, "a"]"#),
+            ("sort", &[r#"{"$set": [1, 2]}"#], "[1, 2]"),
+            (
+                "sort",
+                &[
+                    "[0.0, 2e0, 4, 1.0, 3e0, 0, 2.0, 4e0, 1, 3.0, 0e0, 2, 4.0, 1e0, 3, 0.0, 2e0, 4, 1.0, 3e0, 0, 2.0, 4e0, 1, 3.0, 0e0, 2, 4.0, 1e0, 3]",
+                ],
+                "[0, 0, 0.0, 0e0, 0e0, 0.0, 1e0, 1e0, 1.0, 1.0, 1, 1, 2, 2.0, 2, 2.0, 2e0, 2e0, 3, 3e0, 3.0, 3.0, 3e0, 3, 4, 4.0, 4e0, 4e0, 4.0, 4]",
+            ),
+            ("all", &["[true, 1]"], "false"),
+            ("all", &["[]"], "true"),
+            ("any", &[r#"{"$set": [false, true]}"#], "true"),
+            ("any", &["[]"], "false"),
+            ("any", &["1"], "operand: operand 1 must be one of {array, set} but got number"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn what_is_too_large_ends_the_evaluation() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("product", &["[1e4000, 1e4000]"], "limit: a value too large"),
+            ("product", &["[1e4000, 1e4000, 0]"], "0"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+}

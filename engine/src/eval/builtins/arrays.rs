@@ -57,3 +57,29 @@ fn slice(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
     ctx.budget.step((stop - start) as u64)?;
     Ok(Value::array(array.as_slice().get(start..stop).unwrap_or_default().to_vec()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("array.concat", &["[1]", "[2]"], "[1, 2]"),
+            ("array.concat", &["[]", "[2]"], "[2]"),
+            ("array.concat", &["[1]", r#"{"$set": [2]}"#], "operand: operand 2 must be array but got set"),
+            ("array.flatten", &[r#"[1, [2, [3]], {"$set": [4]}]"#], "[1, 2, [3], {4}]"),
+            ("array.reverse", &["[1, 2, 3]"], "[3, 2, 1]"),
+            ("array.slice", &["[1, 2, 3]", "-1", "2"], "[1, 2]"),
+            ("array.slice", &["[1, 2, 3]", "2", "1"], "[]"),
+            ("array.slice", &["[1, 2, 3]", "1", "9"], "[2, 3]"),
+            (
+                "array.slice",
+                &["[1]", "1.5", "2"],
+                "operand: operand 2 must be integer number but got floating-point number",
+            ),
+        ];
+        check(FUNCTIONS, cases);
+    }
+}

@@ -85,3 +85,32 @@ fn any_equals<'a>(
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("equal", &["1", "1.0"], "true"),
+            ("neq", &[r#"{"a": 1}"#, r#"{"a": 2}"#], "true"),
+            ("lt", &["null", "false"], "true"),
+            ("lt", &["[1, 2]", "[1]"], "false"),
+            ("gt", &[r#"{"$set": [1]}"#, r#"{"a": 1}"#], "true"),
+            ("gte", &[r#""b""#, r#""a""#], "true"),
+            ("lte", &["1e0", "1"], "true"),
+            ("internal.member_2", &["1.0", "[1]"], "true"),
+            ("internal.member_2", &["1", r#"{"a": 1}"#], "true"),
+            ("internal.member_2", &[r#""a""#, r#"{"$set": ["a"]}"#], "true"),
+            ("internal.member_2", &["1", r#""1""#], "false"),
+            ("internal.member_3", &[r#""a""#, "1", r#"{"a": 1}"#], "true"),
+            ("internal.member_3", &["0", r#""x""#, r#"["x"]"#], "true"),
+            ("internal.member_3", &["1", "2", r#"{"$set": [1]}"#], "false"),
+            ("internal.member_3", &["1", "1.0", r#"{"$set": [1]}"#], "true"),
+            ("internal.member_3", &["5", "1", "[1]"], "false"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+}

@@ -283,3 +283,130 @@ fn left_by(ctx: &mut Context<'_>, item: &Value, branch: Option<&Branch<'_>>) -> 
         Some(Branch { rest: Some(rest), .. }) => removed(ctx, item, rest).map(Some),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            (
+                "json.filter",
+                &[r#"{"a": {"b": [1, {"c": 2}, 3], "d": 4}}"#, r#"["a/b/1/c"]"#],
+                r#"{"a": {"b": [{"c": 2}]}}"#,
+            ),
+            ("json.filter", &[r#"{"a": {"b": 1}, "c": 2}"#, r#"{"$set": ["", "/a", "a/b"]}"#], r#"{"a": {"b": 1}}"#),
+            ("json.filter", &[r#"{"a": {"$set": [1, 2]}}"#, r#"[["a", 2.0]]"#], r#"{"a": {2}}"#),
+            ("json.filter", &[r#"{"$object": [[1, 2]]}"#, "[[1.0]]"], "{1: 2}"),
+            (
+                "json.filter",
+                &[r#"{"a": 1}"#, "[1]"],
+                "operand: operand 2 must be one of {set, array} containing string paths or array of path segments but got number",
+            ),
+            (
+                "json.filter",
+                &[r#"{"a": 1}"#, r#""a""#],
+                "operand: operand 2 must be one of {set, array} but got string",
+            ),
+            ("json.filter", &["[]", "[]"], "operand: operand 1 must be object but got array"),
+            ("json.filter", &[r#"{"a/b": 1, "~": 2}"#, r#"["a~1b", "~0"]"#], r#"{"a/b": 1, "~": 2}"#),
+            (
+                "json.remove",
+                &[r#"{"a": [1, 2, 3], "b": {"c": 1}}"#, r#"["a/0", "a/2", "b/c", "x"]"#],
+                r#"{"a": [2], "b": {}}"#,
+            ),
+            ("json.remove", &[r#"{"a": {"$set": [1, 2]}}"#, r#"[["a", 1]]"#], r#"{"a": {2}}"#),
+            ("json.remove", &[r#"{"a": 1}"#, r#"[""]"#], r#"{"a": 1}"#),
+            (
+                "json.patch",
+                &[
+                    r#"{"a": [1, 2]}"#,
+                    r#"[{"op": "add", "path": "/a/1", "value": 9}, {"op": "add", "path": "a/-", "value": 3}]"#,
+                ],
+                r#"{"a": [1, 9, 2, 3]}"#,
+            ),
+            (
+                "json.patch",
+                &[r#"{"a": 1}"#, r#"[{"op": "remove", "path": "/a"}, {"op": "remove", "path": "/a"}]"#],
+                "error",
+            ),
+            (
+                "json.patch",
+                &[
+                    r#"{"a": {"b": 1}}"#,
+                    r#"[{"from": "/a/b", "op": "move", "path": "/c"}, {"from": "/c", "op": "copy", "path": ["d"]}, {"op": "test", "path": "/d", "value": 1.0}]"#,
+                ],
+                r#"{"a": {}, "c": 1, "d": 1}"#,
+            ),
+            (
+                "json.patch",
+                &[
+                    r#"{"a": 1}"#,
+                    r#"[{"op": "replace", "path": "/a", "value": {"x": 1}}, {"op": "replace", "path": "/a/x", "value": 2}]"#,
+                ],
+                r#"{"a": {"x": 2}}"#,
+            ),
+            (
+                "json.patch",
+                &[
+                    r#"[{"x": 1}, {"x": 2}, {"x": 3}]"#,
+                    r#"[{"op": "remove", "path": "/0"}, {"op": "add", "path": "/0/y", "value": 9}]"#,
+                ],
+                r#"[{"x": 1, "y": 9}, {"x": 3}]"#,
+            ),
+            (
+                "json.patch",
+                &[
+                    r#"{"s": {"$set": [1, {"a": 1}]}}"#,
+                    r#"[{"op": "add", "path": ["s", 2], "value": 2}, {"op": "add", "path": ["s", {"a": 1}, "b"], "value": 2}]"#,
+                ],
+                r#"{"s": {1, 2, {"a": 1, "b": 2}}}"#,
+            ),
+            (
+                "json.patch",
+                &[
+                    "[]",
+                    r#"[{"op": "add", "path": "/0", "value": {}}, {"op": "add", "path": "/0", "value": 1}, {"op": "add", "path": "/0", "value": 2}, {"op": "test", "path": "/1", "value": 1}]"#,
+                ],
+                "error",
+            ),
+            ("json.patch", &["[1]", r#"[{"op": "add", "path": "/01", "value": 1}]"#], "error"),
+            ("json.patch", &["[1]", r#"[{"op": "add", "path": "/1.0", "value": 2}]"#], "[1, 2]"),
+            ("json.patch", &["1", r#"[{"op": "replace", "path": "", "value": []}]"#], "[]"),
+            ("json.patch", &["1", r#"[{"op": "x", "path": ""}]"#], "error"),
+            ("json.patch", &["1", r#"[{"path": ""}]"#], "error"),
+            (
+                "json.patch",
+                &["1", r#"[{"op": "add", "path": 1}]"#],
+                "operand: operand 2 must be one of {set, array} containing string paths or array of path segments but got number",
+            ),
+            ("json.patch", &["1", "[1]"], "error"),
+            ("json.patch", &["1", "{}"], "operand: operand 2 must be array but got object"),
+            ("json.patch", &[r#"{"$object": [[1, 2]]}"#, r#"[{"op": "add", "path": [1.0], "value": 3}]"#], "{1.0: 3}"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn nothing_gets_too_deep() {
+        let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
+        let document = format!(r#"{{"a": {deep}}}"#);
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("json.patch", &[&document, r#"[{"op": "copy", "from": "", "path": "/b"}]"#], "limit: a value too large"),
+            (
+                "json.patch",
+                &[&document, r#"[{"op": "add", "path": "/b", "value": 1}, {"op": "remove", "path": "/a"}]"#],
+                r#"{"b": 1}"#,
+            ),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    /// OPA panics.
+    #[test]
+    fn a_document_that_was_removed() {
+        check(FUNCTIONS, &[("json.patch", &["{}", r#"[{"op": "remove", "path": ""}]"#], "error")]);
+    }
+}

@@ -1,9 +1,9 @@
 //! `glob.match` and `glob.quote_meta`.
 //!
-//! The syntax, the tree that a pattern compiles to, and the backtracking over it follow `github.com/gobwas/glob` v1.0.0,
-//! which OPA matches with. Its search isn't complete: a star that takes anything drops the places where earlier stars could
-//! go on, though alternatives between them may have made those the only ones that lead to a match. So `*{abbbb,b}**bbc?*`
-//! doesn't match `abbbbcxbbc`, here neither.
+//! The syntax, the tree that a pattern compiles to, and the backtracking over it follow `github.com/gobwas/glob`
+//! v1.0.0, which OPA matches with. Its search isn't complete: a star that takes anything drops the places where earlier
+//! stars could go on, though alternatives between them may have made those the only ones that lead to a match. So
+//! `*{abbbb,b}**bbc?*` doesn't match `abbbbcxbbc`, here neither.
 //!
 //! Backtracking may take time exponential in the number of stars. When it takes long, [`Glob::accepts`] asks what the
 //! pattern means, in time linear in the text: what that denies can't be found by any search, and without alternatives
@@ -23,7 +23,7 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[("glob.match", matches), ("g
 /// Bytes that a pattern may have.
 const MAX_PATTERN: usize = 1 << 16;
 /// Braces within braces that a pattern may have: compiling it recurses.
-const MAX_NESTING: usize = 20;
+const MAX_NESTING: usize = 12;
 /// The steps after which a search has taken long.
 const LONG: u64 = 10_000;
 
@@ -134,7 +134,7 @@ impl Glob {
         }
         budget.alloc(pattern.len().saturating_mul(64).saturating_add(256))?;
         let tree = parse(pattern, !delimiters.is_empty())?;
-        let mut tree = specialized(simplified(tree), true);
+        let mut tree = specialized(tree, true);
         annotate(&mut tree, true);
         let backtracks = tree.backtracks();
         let loses = tree.has_alternatives() && tree.has_dropping_star();
@@ -490,14 +490,14 @@ struct Open {
     sequence: Vec<Tree>,
 }
 
-/// Reads a pattern.
+/// Reads a pattern, and opens up what contains one thing only.
 fn parse(pattern: &str, has_delimiters: bool) -> Result<Tree, Failure> {
     let mut lexer = Lexer::new(pattern);
     let mut open: Vec<Open> = vec![];
     let mut sequence = vec![];
     loop {
         match lexer.next() {
-            Token::End if open.is_empty() => return Ok(Tree::Sequence(sequence)),
+            Token::End if open.is_empty() => return Ok(sequence_of(sequence)),
             Token::End => return Err(syntax(&lexer, "unclosed `{`")),
             Token::Error(reason) => return Err(syntax(&lexer, reason)),
             Token::Single => sequence.push(Tree::One(One::Char)),
@@ -508,14 +508,14 @@ fn parse(pattern: &str, has_delimiters: bool) -> Result<Tree, Failure> {
             Token::TermsOpen if open.len() >= MAX_NESTING => return Err(Failure::Limit(Limit::Size)),
             Token::TermsOpen => open.push(Open { alternatives: vec![], sequence: std::mem::take(&mut sequence) }),
             Token::Separator => match open.last_mut() {
-                Some(open) => open.alternatives.push(Tree::Sequence(std::mem::take(&mut sequence))),
+                Some(open) => open.alternatives.push(sequence_of(std::mem::take(&mut sequence))),
                 None => return Err(syntax(&lexer, "unexpected `,`")),
             },
             Token::TermsClose => {
                 let Some(mut closed) = open.pop() else { return Err(syntax(&lexer, "unexpected `}`")) };
-                closed.alternatives.push(Tree::Sequence(sequence));
+                closed.alternatives.push(sequence_of(sequence));
                 sequence = closed.sequence;
-                sequence.push(Tree::Alternatives(closed.alternatives));
+                sequence.push(single(closed.alternatives, Tree::Alternatives));
             }
             Token::Not | Token::RangeClose | Token::Low(_) | Token::Between | Token::High(_) => {
                 return Err(syntax(&lexer, "unexpected token"));
@@ -562,22 +562,16 @@ fn syntax(lexer: &Lexer<'_>, reason: &str) -> Failure {
     Failure::error(format!("glob: syntax error at {}: {reason}", lexer.offset()))
 }
 
-/// Opens up what contains one thing only, and joins what belongs together.
-fn simplified(tree: Tree) -> Tree {
-    match tree {
-        Tree::Sequence(parts) => {
-            let mut joined = Vec::with_capacity(parts.len());
-            for part in parts {
-                match simplified(part) {
-                    Tree::Sequence(parts) => parts.into_iter().for_each(|part| join(&mut joined, part)),
-                    part => join(&mut joined, part),
-                }
-            }
-            single(joined, Tree::Sequence)
+/// The parts as one, those opened up that are sequences themselves, and joined that belong together.
+fn sequence_of(parts: Vec<Tree>) -> Tree {
+    let mut joined = Vec::with_capacity(parts.len());
+    for part in parts {
+        match part {
+            Tree::Sequence(parts) => parts.into_iter().for_each(|part| join(&mut joined, part)),
+            part => join(&mut joined, part),
         }
-        Tree::Alternatives(parts) => single(parts.into_iter().map(simplified).collect(), Tree::Alternatives),
-        tree => tree,
     }
+    single(joined, Tree::Sequence)
 }
 
 fn single(mut parts: Vec<Tree>, of: fn(Vec<Tree>) -> Tree) -> Tree {
@@ -693,5 +687,112 @@ fn emit(tree: Tree, depth: usize, instructions: &mut Vec<Instruction>) {
 fn set(instructions: &mut [Instruction], at: usize, instruction: Instruction) {
     if let Some(slot) = instructions.get_mut(at) {
         *slot = instruction;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::builtins::patterns::tests::{budget, call};
+
+    /// Calls, and what OPA makes of them.
+    const CALLS: &[(&str, &str, &str)] = &[
+        ("glob.match", r#"["*", [], "foo.bar"]"#, "value false"),
+        ("glob.match", r#"["*", null, "foo.bar"]"#, "value true"),
+        ("glob.match", r#"["**", [], "foo.bar"]"#, "value true"),
+        ("glob.match", r#"["*:github:com", [":"], "api:github:com"]"#, "value true"),
+        ("glob.match", r#"["a?c", null, "aéc"]"#, "value true"),
+        ("glob.match", r#"["a*c", ["é"], "aéc"]"#, "value false"),
+        ("glob.match", r#"["a*c", ["日", "."], "axxc"]"#, "value true"),
+        ("glob.match", r#"["[abc]at", [], "cat"]"#, "value true"),
+        ("glob.match", r#"["[!a-c]at", [], "bat"]"#, "value false"),
+        ("glob.match", r#"["[!a]", null, ""]"#, "value false"),
+        ("glob.match", r#"["[!-a]", null, "-"]"#, "value false"),
+        ("glob.match", r#"["[a-c-e]", null, "a"]"#, "error glob: syntax error at 5: expected close range character"),
+        ("glob.match", r#"["[\\a-c]", null, "-"]"#, "value true"),
+        ("glob.match", r#"["[\\-x]", null, "a"]"#, "value true"),
+        ("glob.match", r#"["[a\\]b]", null, "]"]"#, "value true"),
+        ("glob.match", r#"["[.-z]", ["."], "."]"#, "value true"),
+        ("glob.match", r#"["{cat,bat,[fr]at}", [], "rat"]"#, "value true"),
+        ("glob.match", r#"["{**/,}x", null, "x"]"#, "value true"),
+        ("glob.match", r#"["**/x", null, "x"]"#, "value false"),
+        ("glob.match", r#"["a,b", null, "a,b"]"#, "value true"),
+        ("glob.match", r#"["{}a", null, "a"]"#, "value true"),
+        ("glob.match", r#"["{a,{b,c}d}e", null, "cde"]"#, "value true"),
+        ("glob.match", r#"["a*ant", null, "ant"]"#, "value false"),
+        ("glob.match", r#"["a}", null, "a}"]"#, "value true"),
+        ("glob.match", r#"["\\*", null, "a"]"#, "value false"),
+        ("glob.match", r#"["***", ["."], "a.b"]"#, "value true"),
+        ("glob.match", r#"["*?*", [".", "/"], "a/b"]"#, "value false"),
+        ("glob.match", r#"["test*201901*.12*", null, "test.20190101.120000"]"#, "value true"),
+        ("glob.match", r#"["*a*a*b", ["."], "xaxa.ab"]"#, "value false"),
+        ("glob.match", r#"["*{abbbb,b}**bbc?*", null, "abbbbcxbbc"]"#, "value false"),
+        ("glob.match", r#"["{abbbb,b,*b}**bbc?*", [], "abbbbcxbbc"]"#, "value true"),
+        ("glob.match", r#"["*{*0,}", null, "1"]"#, "value true"),
+        ("glob.match", r#"["{a,}{a,}a", null, "a"]"#, "value true"),
+        ("glob.match", r#"["a[", [], "a"]"#, "error glob: syntax error at 2: unexpected end of input"),
+        ("glob.match", r#"["[]a]", [], "a"]"#, "error glob: syntax error at 2: could not parse range"),
+        ("glob.match", r#"["[]", [], "a"]"#, "error glob: syntax error at 2: could not parse range"),
+        ("glob.match", r#"["[!]", [], "a"]"#, "error glob: syntax error at 3: could not parse range"),
+        ("glob.match", r#"["[b-a]", [], "a"]"#, "error glob: syntax error at 5: range hi character is less than lo"),
+        ("glob.match", r#"["[a-bc]", [], "a"]"#, "error glob: syntax error at 5: expected close range character"),
+        ("glob.match", r#"["{a", [], "a"]"#, "error glob: syntax error at 2: unclosed `{`"),
+        ("glob.match", r#"["a\\", [], "a"]"#, "error glob: syntax error at 2: trailing backslash"),
+        ("glob.match", r#"["[a\\", [], "a"]"#, "error glob: syntax error at 3: unexpected end of input"),
+        ("glob.match", r#"["[a-", [], "a"]"#, "error glob: syntax error at 3: unexpected end of input"),
+        (
+            "glob.match",
+            r#"["a", ["ab"], "a"]"#,
+            "operand operand 2 must be array of runes but got array containing string",
+        ),
+        (
+            "glob.match",
+            r#"["a", [1], "a"]"#,
+            "operand operand 2 must be array of strings but got array containing number",
+        ),
+        ("glob.match", r#"["a", 3, "a"]"#, "operand operand 2 must be one of {array, null} but got number"),
+        ("glob.match", r#"[1, [], "a"]"#, "operand operand 1 must be string but got number"),
+        ("glob.match", r#"["a", null, 2]"#, "operand operand 3 must be string but got number"),
+        ("glob.quote_meta", r#"["*.github.com"]"#, r#"value "\\*.github.com""#),
+        ("glob.quote_meta", r#"["a?[b]{c},!\\-é"]"#, r#"value "a\\?\\[b\\]\\{c\\},!\\\\-é""#),
+    ];
+
+    #[test]
+    fn as_opa() {
+        for (name, operands, expected) in CALLS {
+            for prepared in [false, true] {
+                assert_eq!(call(FUNCTIONS, name, operands, prepared), *expected, "{name} {operands} {prepared}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_pattern_means_is_what_is_found() {
+        let patterns = ["*a*b", "{a,ab}{c,bc,}", "?*[b-c]*", "*{a*,b}c", "**a?", "a{,b*}", "[!a]*.**"];
+        let texts = ["", "a", "ab", "abc", "abbc", "a.bc", "ba.b", "xabcabc", "b.a.c", "..a.b"];
+        for pattern in patterns {
+            for delimiters in [&[][..], &['.']] {
+                let glob = Glob::new(pattern, delimiters, &mut budget()).unwrap();
+                for text in texts {
+                    let found = glob.is_match(text, &mut budget()).unwrap();
+                    assert_eq!(glob.accepts(text, &mut budget()), Ok(found), "{pattern} {delimiters:?} {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_takes_forever() {
+        let long = "ab".repeat(50_000);
+        for (pattern, delimiters, expected) in [
+            ("*a*a*a*a*a*a*c", ".", "value false"),
+            ("{a,*}{a,*}{a,*}{a,*}{a,*}*b", ".", "value true"),
+            ("{*a,*b}{*a,*b}{*a,*b}{*a,*b}c", ".", "value false"),
+        ] {
+            let operands = format!(r#"["{pattern}", ["{delimiters}"], "{long}"]"#);
+            assert_eq!(call(FUNCTIONS, "glob.match", &operands, false), expected, "{pattern}");
+        }
+        let deep = format!(r#"["{}{}", null, "a"]"#, "{".repeat(1_000), "}".repeat(1_000));
+        assert_eq!(call(FUNCTIONS, "glob.match", &deep, false), format!("{:?}", Failure::Limit(Limit::Size)));
     }
 }

@@ -8,54 +8,23 @@ pub(super) const FUNCTIONS: &[(&str, Function)] =
 
 /// All `[path, value]` of what is in a value, itself first, then depth first in the order of keys.
 pub(crate) fn walk(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<Value>, Failure> {
-    walked(ctx, value, None)
-}
-
-/// Those of [`walk`] whose path is like `pattern`, in which `None` is any key. Nothing else is walked to.
-pub(crate) fn walk_along(
-    ctx: &mut Context<'_>,
-    value: &Value,
-    pattern: &[Option<&Value>],
-) -> Result<Vec<Value>, Failure> {
-    walked(ctx, value, Some(pattern))
-}
-
-/// The values of [`walk`] without their paths.
-pub(crate) fn walk_values(ctx: &mut Context<'_>, value: &Value) -> Result<Vec<Value>, Failure> {
-    let mut found = Vec::new();
-    collect(ctx, value, &mut found)?;
-    Ok(found)
-}
-
-// === Walking ===
-
-fn walked(ctx: &mut Context<'_>, value: &Value, pattern: Option<&[Option<&Value>]>) -> Result<Vec<Value>, Failure> {
-    let mut walk = Walk { pattern, path: Vec::new(), found: Vec::new() };
+    let mut walk = Walk { path: Vec::new(), found: Vec::new() };
     walk.enter(ctx, value)?;
     Ok(walk.found)
 }
 
-struct Walk<'a> {
-    pattern: Option<&'a [Option<&'a Value>]>,
+// === Walking ===
+
+struct Walk {
     path: Vec<Value>,
     found: Vec<Value>,
 }
 
-impl Walk<'_> {
+impl Walk {
     /// Recurses by depth, which is bounded.
     fn enter(&mut self, ctx: &mut Context<'_>, value: &Value) -> Result<(), Failure> {
         ctx.budget.step(1)?;
-        match self.pattern.map(|pattern| pattern.get(self.path.len()).copied()) {
-            // Without a pattern.
-            None => self.keep(ctx, value)?,
-            // At the pattern's end.
-            Some(None) => return self.keep(ctx, value),
-            Some(Some(Some(key))) => {
-                let next = step(ctx, value, key)?;
-                return next.map_or(Ok(()), |next| self.enter_at(ctx, key.clone(), next));
-            }
-            Some(Some(None)) => {}
-        }
+        self.keep(ctx, value)?;
         match value {
             Value::Array(array) => {
                 array.iter().enumerate().try_for_each(|(i, item)| self.enter_at(ctx, Value::from(i), item))
@@ -82,27 +51,6 @@ impl Walk<'_> {
         }
         self.found.push(pair);
         Ok(())
-    }
-}
-
-/// What lies under a key, whatever it is a key of.
-fn step<'a>(ctx: &mut Context<'_>, value: &'a Value, key: &'a Value) -> Result<Option<&'a Value>, Limit> {
-    match value {
-        Value::Object(object) => order::lookup(ctx.budget, object, key),
-        Value::Set(set) => Ok(order::member(ctx.budget, set, key)?.map(|_| key)),
-        other => Ok(other.get(key)),
-    }
-}
-
-fn collect(ctx: &mut Context<'_>, value: &Value, found: &mut Vec<Value>) -> Result<(), Failure> {
-    ctx.budget.step(1)?;
-    ctx.budget.alloc(size_of::<Value>())?;
-    found.push(value.clone());
-    match value {
-        Value::Array(array) => array.iter().try_for_each(|item| collect(ctx, item, found)),
-        Value::Object(object) => object.values().try_for_each(|item| collect(ctx, item, found)),
-        Value::Set(set) => set.iter().try_for_each(|item| collect(ctx, item, found)),
-        _ => Ok(()),
     }
 }
 
@@ -240,5 +188,64 @@ impl<'a> Paths<'a> {
         ctx.budget.alloc((self.path.len() + 1) * size_of::<Value>() + 48)?;
         self.found.push(Value::array(self.path.clone()));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("graph.reachable", &[r#"{"a": ["b"], "b": ["a", "c"], "d": []}"#, r#"["a"]"#], r#"{"a", "b"}"#),
+            ("graph.reachable", &[r#"{"a": 1}"#, r#"{"$set": ["a", "b"]}"#], r#"{"a"}"#),
+            ("graph.reachable", &["{}", r#""a""#], "operand: operand 2 must be {array, set} but got string"),
+            ("graph.reachable", &[r#"{"$object": [[1, [2.0]], [2, []]]}"#, "[1.0]"], "{1.0, 2.0}"),
+            (
+                "graph.reachable_paths",
+                &[r#"{"a": ["b", "x"], "b": ["c", "a"], "c": []}"#, r#"["a"]"#],
+                r#"{["a"], ["a", "b"], ["a", "b", "c"]}"#,
+            ),
+            ("graph.reachable_paths", &[r#"{"a": ["a"]}"#, r#"["a"]"#], r#"{["a", "a"]}"#),
+            ("graph.reachable_paths", &[r#"{"a": []}"#, r#"{"$set": ["a"]}"#], r#"{["a"]}"#),
+            (
+                "graph.reachable_paths",
+                &[r#"{"a": {"$set": ["b"]}, "b": ["c"], "c": ["b"]}"#, r#"["a", "b"]"#],
+                r#"{["a", "b", "c"], ["b", "c"]}"#,
+            ),
+            ("graph.reachable_paths", &["[]", r#"["a"]"#], "operand: operand 1 must be object but got array"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    use super::super::order::testing::{text_of, value};
+
+    #[test]
+    fn walks_depth_first() {
+        let pairs = text_of(|ctx| walk(ctx, &value(r#"{"b": [1, {"$set": [2]}], "a": null}"#)).map(Value::array));
+        let expected = [
+            r#"[[[], {"a": null, "b": [1, {2}]}], [["a"], null], [["b"], [1, {2}]], "#,
+            r#"[["b", 0], 1], [["b", 1], {2}], [["b", 1, 2], 2]]"#,
+        ];
+        assert_eq!(pairs, expected.concat());
+    }
+
+    /// OPA puts each node of such a graph into its queue as often as there are paths to it.
+    #[test]
+    fn layers_are_reached_once() {
+        let layer = |n: i64| (0..10).map(|i| (n * 10 + i).to_string()).collect::<Vec<_>>().join(",");
+        let nodes = (0..400).map(|node| format!("[{node}, [{}]]", layer(node / 10 + 1))).collect::<Vec<_>>();
+        let graph = format!(r#"{{"$object": [{}]}}"#, nodes.join(","));
+        let reached = text_of(|ctx| {
+            reachable(ctx, &[&value(&graph), &value("[0]")]).map(|set| match set {
+                Value::Set(set) => Value::from(set.len()),
+                other => other,
+            })
+        });
+        assert_eq!(reached, "391");
+        let paths = text_of(|ctx| reachable_paths(ctx, &[&value(&graph), &value("[0]")]));
+        assert!(paths.starts_with("limit"), "{paths}");
     }
 }

@@ -1,5 +1,5 @@
-//! JSON Web Tokens: decoded, verified and signed by OPA's rules (`topdown/tokens.go`), which decide more than the RFCs do
-//! about what is an error and what is merely not verified.
+//! JSON Web Tokens: decoded, verified and signed by OPA's rules (`topdown/tokens.go`), which decide more than the RFCs
+//! do about what is an error and what is merely not verified.
 
 mod headers;
 mod jwk;
@@ -467,10 +467,11 @@ impl Algorithm {
             (Self::Rsa(padding, hash), Material::RsaPrivate(key)) => {
                 verify_rsa(budget, &key.public, padding, hash, signed, signature)
             }
-            (
-                Self::Ecdsa(hash),
-                Material::Public(PublicKey::Ec(key)) | Material::EcPrivate { public: key, .. },
-            ) if signature.len() == 2 * key.curve.size() => verify_ecdsa(budget, key, hash, signed, signature),
+            (Self::Ecdsa(hash), Material::Public(PublicKey::Ec(key)) | Material::EcPrivate { public: key, .. })
+                if signature.len() == 2 * key.curve.size() =>
+            {
+                verify_ecdsa(budget, key, hash, signed, signature)
+            }
             (Self::Ed25519, Material::Public(PublicKey::Ed25519(key)))
             | (Self::Ed25519, Material::Private(PrivateKey::Ed25519 { public: key, .. })) => {
                 sign::verify_ed25519(budget, key, signed.as_bytes(), signature)
@@ -519,4 +520,228 @@ fn verify_ecdsa(
 ) -> Result<bool, Failure> {
     let (r, s) = signature.split_at_checked(signature.len() / 2).unwrap_or_default();
     sign::verify_ecdsa(budget, key, &hash.of(signed.as_bytes()), r, s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    /// `{"sub": "x"}`, by HS256 with the key `secret`.
+    const PLAIN: &str = "\"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.s-j4haezxh6wrOeRmpuRS-Rw8jJk0bExcSPOJv4OfXE\"";
+
+    /// The same token within another one.
+    const NESTED: &str = "\
+        \"eyJhbGciOiJIUzI1NiIsImN0eSI6IkpXVCJ9.ZXlKaGJHY2lPaUpJVXpJMU5pSjkuZXlKemRXSWlPaUo0SW4wLnMtajRoYWV6eGg2d3JPZ\
+        VJtcHVSUy1SdzhqSmswYkV4Y1NQT0p2NE9mWEU.1ke0nUbrvnyFZ-9g26gevNJjrCIOgWBNmLC8-g7t0v8\"";
+
+    /// `{"iss": "me", "aud": ["a", "b"], "nbf": 5, "exp": 10}`, likewise.
+    const GOOD: &str = "\
+        \"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJtZSIsImF1ZCI6WyJhIiwiYiJdLCJuYmYiOjUsImV4cCI6MTB9.0LzhtbPI\
+        BwYVXbxqgxiJG2E7EyTAJDVeckOmviS6y4Q\"";
+
+    /// `[1]`, likewise.
+    const NO_OBJECT: &str = "\"eyJhbGciOiJIUzI1NiJ9.WzFd.ynTFibx3DIcriBAdBIdEQAGZd4hGzcmAGvUe5YWZ8iI\"";
+
+    /// With a header that has to be understood and is not.
+    const CRITICAL: &str =
+        "\"eyJhbGciOiJIUzI1NiIsImNyaXQiOlsieCJdLCJ4IjoxfQ.e30.kGF-79PcHCwJlbN9FmD62cSdeZvKWqJJyRgs21kCA1o\"";
+
+    /// `{"exp": "10"}`, likewise.
+    const LATE: &str = "\"eyJhbGciOiJIUzI1NiJ9.eyJleHAiOiIxMCJ9.WCMx0dXQjfM_2TK3QvhyeSEMML54PHi5agfoSZpB1iU\"";
+
+    /// Its header says HS512, and HS256 it is.
+    const OTHER: &str = "\"eyJhbGciOiJIUzUxMiJ9.e30.F-N_v3AvrQ2ev8Oqmsfdo_tj4u-YNnIZGCM2l46dntw\"";
+
+    /// `{"sub": "x"}`, by EdDSA.
+    const ED: &str = "\
+        \"eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.drCKl7jKuFTApRA3KDJUFNzfHdorak7tGbvwUcs_3xzkVUNnozYu6YydidoczFji_zMC4\
+        RktKDwtfFe5ryypDw\"";
+
+    /// The key of that.
+    const ED_KEYS: &str = "\
+        \"{\\\"keys\\\": [{\\\"kty\\\": \\\"OKP\\\", \\\"crv\\\": \\\"Ed25519\\\", \\\"x\\\": \\\"gTl3Dqh9F19Wo1Rmw0\
+        x-zMuNipG07jeiXfYPW4_Js5Q\\\"}]}\"";
+
+    /// A certificate of the same key.
+    const ED_CERTIFICATE: &str = "\
+        \"-----BEGIN CERTIFICATE-----\\nMIIBLTCB4KADAgECAgEHMAUGAytlcDAPMQ0wCwYDVQQDDARSb290MB4XDTYwMDEw\\nMTAwMDAwM\
+        FoXDTQ5MDEwMTAwMDAwMFowITEQMA4GA1UECgwHRXhhbXBsZTENMAsG\\nA1UEAwwEbGVhZjAqMAUGAytlcAMhAIE5dw6ofRdfVqNUZsNMfs\
+        zLjYqRtO43ol32\\nD1uPybOUo08wTTA2BgNVHREELzAtgg1hLmV4YW1wbGUuY29thwQKAAABhhZzcGlm\\nZmU6Ly9leGFtcGxlLmNvbS9h\
+        MBMGA1UdJQQMMAoGCCsGAQUFBwMBMAUGAytlcANB\\nAKXBDPr/pe16QNYqcZz+wrLtz8E7G6iYYerdWh0dJINlwt3yoVx5amE5gBdbmtic\
+        \\n2eavbsM4haC3bgvlpZzDPAI=\\n-----END CERTIFICATE-----\\n\"";
+
+    /// The key it was signed with.
+    const ED_PRIVATE: &str = "\
+        {\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"x\": \"gTl3Dqh9F19Wo1Rmw0x-zMuNipG07jeiXfYPW4_Js5Q\", \"d\": \"Ag\
+        ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI\"}";
+
+    /// RFC 7515's example A.3.
+    const ES: &str = "\
+        \"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290I\
+        jp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q\"";
+
+    /// The key of that.
+    const ES_KEY: &str = "\
+        \"{\\\"kty\\\": \\\"EC\\\", \\\"crv\\\": \\\"P-256\\\", \\\"x\\\": \\\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uP\
+        HvRVEU\\\", \\\"y\\\": \\\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\\\"}\"";
+
+    /// The same without one of its characters.
+    const ES_CHANGED: &str = "\
+        \"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0ICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ij\
+        p0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q\"";
+
+    #[test]
+    fn decoded() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            (
+                "io.jwt.decode",
+                &[PLAIN],
+                r#"[{"alg": "HS256"}, {"sub": "x"}, "b3e8f885a7b3c61eb0ace7919a9b914be470f23264d1b1317123ce26fe0e7d71"]"#,
+            ),
+            (
+                "io.jwt.decode",
+                &[NESTED],
+                r#"[{"alg": "HS256"}, {"sub": "x"}, "b3e8f885a7b3c61eb0ace7919a9b914be470f23264d1b1317123ce26fe0e7d71"]"#,
+            ),
+            ("io.jwt.decode", &[r#""a.b""#], "error"),
+            ("io.jwt.decode", &[r#""a.b.c""#], "error"),
+            ("io.jwt.decode", &["1"], "operand: operand 1 must be string but got number"),
+            (
+                "io.jwt.decode",
+                &[r#""eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.s-j4haezxh6wrOeRmpuRS-Rw8jJk0bExcSPOJv4Of==""#],
+                "error",
+            ),
+            ("io.jwt.decode", &[NO_OBJECT], "error"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn decoded_and_verified() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("io.jwt.decode_verify", &[PLAIN, r#"{"secret": "secret"}"#], r#"[true, {"alg": "HS256"}, {"sub": "x"}]"#),
+            ("io.jwt.decode_verify", &[NESTED, r#"{"secret": "secret"}"#], r#"[true, {"alg": "HS256"}, {"sub": "x"}]"#),
+            ("io.jwt.decode_verify", &[PLAIN, r#"{"secret": "other"}"#], "[false, {}, {}]"),
+            ("io.jwt.decode_verify", &[PLAIN, r#"{"secret": "secret", "alg": "HS512"}"#], "[false, {}, {}]"),
+            (
+                "io.jwt.decode_verify",
+                &[PLAIN, r#"{"secret": "secret", "alg": "HS256"}"#],
+                r#"[true, {"alg": "HS256"}, {"sub": "x"}]"#,
+            ),
+            ("io.jwt.decode_verify", &[PLAIN, "{}"], "error"),
+            ("io.jwt.decode_verify", &[PLAIN, r#"{"secret": "secret", "what": 1}"#], "error"),
+            ("io.jwt.decode_verify", &[PLAIN, r#"{"secret": 1}"#], "error"),
+            ("io.jwt.decode_verify", &[PLAIN, r#"{"secret": "secret", "iss": "me"}"#], "[false, {}, {}]"),
+            ("io.jwt.decode_verify", &[PLAIN, r#"{"secret": "secret", "aud": "a"}"#], "[false, {}, {}]"),
+            (
+                "io.jwt.decode_verify",
+                &[GOOD, r#"{"secret": "secret", "aud": "a", "time": 5000000000}"#],
+                r#"[true, {"alg": "HS256", "typ": "JWT"}, {"aud": ["a", "b"], "exp": 10, "iss": "me", "nbf": 5}]"#,
+            ),
+            (
+                "io.jwt.decode_verify",
+                &[GOOD, r#"{"secret": "secret", "aud": "a", "iss": "me", "time": 9999999999}"#],
+                r#"[true, {"alg": "HS256", "typ": "JWT"}, {"aud": ["a", "b"], "exp": 10, "iss": "me", "nbf": 5}]"#,
+            ),
+            (
+                "io.jwt.decode_verify",
+                &[GOOD, r#"{"secret": "secret", "aud": "a", "time": 10000000000}"#],
+                "[false, {}, {}]",
+            ),
+            (
+                "io.jwt.decode_verify",
+                &[GOOD, r#"{"secret": "secret", "aud": "a", "time": 4999999999}"#],
+                "[false, {}, {}]",
+            ),
+            (
+                "io.jwt.decode_verify",
+                &[GOOD, r#"{"secret": "secret", "aud": "c", "time": 5000000000}"#],
+                "[false, {}, {}]",
+            ),
+            ("io.jwt.decode_verify", &[GOOD, r#"{"secret": "secret", "time": 5000000000}"#], "[false, {}, {}]"),
+            (
+                "io.jwt.decode_verify",
+                &[GOOD, r#"{"secret": "secret", "aud": "a", "iss": "you", "time": 5000000000}"#],
+                "[false, {}, {}]",
+            ),
+            ("io.jwt.decode_verify", &[GOOD, r#"{"secret": "secret", "aud": "a", "time": "5"}"#], "error"),
+            ("io.jwt.decode_verify", &[GOOD, r#"{"secret": "secret", "aud": "a", "time": -1}"#], "error"),
+            ("io.jwt.decode_verify", &[CRITICAL, r#"{"secret": "secret"}"#], "[false, {}, {}]"),
+            ("io.jwt.decode_verify", &[LATE, r#"{"secret": "secret"}"#], "error"),
+            ("io.jwt.decode_verify", &[NO_OBJECT, r#"{"secret": "secret"}"#], "error"),
+            ("io.jwt.decode_verify", &[OTHER, r#"{"secret": "secret"}"#], "[false, {}, {}]"),
+            (
+                "io.jwt.decode_verify",
+                &[
+                    ED,
+                    r#"{"cert": "{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"x\": \"gTl3Dqh9F19Wo1Rmw0x-zMuNipG07jeiXfYPW4_Js5Q\"}"}"#,
+                ],
+                r#"[true, {"alg": "EdDSA"}, {"sub": "x"}]"#,
+            ),
+            ("io.jwt.decode_verify", &[r#""a.b""#, r#"{"secret": "secret"}"#], "error"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn verified() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("io.jwt.verify_eddsa", &[ED, ED_KEYS], "true"),
+            ("io.jwt.verify_eddsa", &[ED, ED_CERTIFICATE], "true"),
+            ("io.jwt.verify_eddsa", &[ED, r#""x""#], "error"),
+            ("io.jwt.verify_es256", &[ES, ES_KEY], "true"),
+            ("io.jwt.verify_es256", &[ES, ES_KEY], "true"),
+            ("io.jwt.verify_es256", &[ES_CHANGED, ES_KEY], "false"),
+            ("io.jwt.verify_es384", &[ES, ES_KEY], "false"),
+            ("io.jwt.verify_rs256", &[ES, ES_KEY], "false"),
+            ("io.jwt.verify_hs256", &[PLAIN, r#""secret""#], "true"),
+            ("io.jwt.verify_hs256", &[PLAIN, r#""Secret""#], "false"),
+            ("io.jwt.verify_hs384", &[PLAIN, r#""secret""#], "false"),
+            ("io.jwt.verify_hs256", &[r#""x""#, r#""secret""#], "error"),
+            ("io.jwt.verify_hs256", &[PLAIN, "1"], "operand: operand 2 must be string but got number"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn signed() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            (
+                "io.jwt.encode_sign",
+                &[r#"{"alg": "HS256", "typ": "JWT"}"#, r#"{"sub": "x"}"#, r#"{"kty": "oct", "k": "c2VjcmV0"}"#],
+                r#""eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ4In0.TKECX_pF_bzlcgrzGibhwL3tklDD4LdEEzXVQCw00qY""#,
+            ),
+            (
+                "io.jwt.encode_sign",
+                &[r#"{"alg": "EdDSA"}"#, r#"{"sub": "x"}"#, ED_PRIVATE],
+                r#""eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.drCKl7jKuFTApRA3KDJUFNzfHdorak7tGbvwUcs_3xzkVUNnozYu6YydidoczFji_zMC4RktKDwtfFe5ryypDw""#,
+            ),
+            ("io.jwt.encode_sign", &[r#"{"alg": "HS256"}"#, r#"{"sub": "x"}"#, r#"{"kty": "what"}"#], "error"),
+            (
+                "io.jwt.encode_sign",
+                &[r#"{"typ": "JWT"}"#, r#"{"sub": "x"}"#, r#"{"kty": "oct", "k": "c2VjcmV0"}"#],
+                "error",
+            ),
+            ("io.jwt.encode_sign", &[r#"{"alg": "none"}"#, "{}", r#"{"kty": "oct", "k": "c2VjcmV0"}"#], "error"),
+            ("io.jwt.encode_sign", &[r#"{"alg": "ES256"}"#, "{}", r#"{"kty": "oct", "k": "c2VjcmV0"}"#], "error"),
+            (
+                "io.jwt.encode_sign_raw",
+                &[r#""{\"alg\": \"HS256\"}""#, r#""{\"sub\":\"x\"}""#, r#""{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}""#],
+                r#""eyJhbGciOiAiSFMyNTYifQ.eyJzdWIiOiJ4In0.UjYOd9Dn9e6lWbUIT9cbmKbQ8TrvAWrtjjTRlneZNuE""#,
+            ),
+            (
+                "io.jwt.encode_sign_raw",
+                &[r#""{\"typ\":\"JWT\",\"alg\":\"HS256\"}""#, r#""x""#, r#""{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}""#],
+                "error",
+            ),
+            (
+                "io.jwt.encode_sign_raw",
+                &[r#""{\"alg\":\"HS256\"}""#, r#""x""#, r#""{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}""#],
+                "error",
+            ),
+            ("io.jwt.encode_sign_raw", &[r#""x""#, r#""x""#, r#""x""#], "error"),
+        ];
+        check(FUNCTIONS, cases);
+    }
 }

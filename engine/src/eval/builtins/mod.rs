@@ -10,7 +10,7 @@ pub(crate) mod budget;
 mod compare;
 mod crypto;
 mod documents;
-mod encoding;
+pub(crate) mod encoding;
 mod glob;
 mod graph;
 mod jwt;
@@ -29,10 +29,11 @@ mod sets;
 mod sprintf;
 mod strings;
 pub(crate) mod table;
+mod template;
 mod time;
 mod types;
 mod units;
-mod uri;
+pub(crate) mod uri;
 mod uuid;
 mod x509;
 
@@ -82,6 +83,7 @@ pub(crate) fn function(name: &str) -> Option<Function> {
             sets::FUNCTIONS,
             sprintf::FUNCTIONS,
             strings::FUNCTIONS,
+            template::FUNCTIONS,
             time::FUNCTIONS,
             types::FUNCTIONS,
             units::FUNCTIONS,

@@ -393,3 +393,126 @@ fn separates_digits(unsigned: &str, hex: bool) -> bool {
     }
     before != b'_'
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("plus", &["1", "2"], "3"),
+            ("plus", &["9223372036854775807", "1"], "9223372036854775808"),
+            ("plus", &["0.1", "0.2"], "0.3"),
+            ("plus", &["1.0", "1e0"], "2"),
+            ("plus", &[r#""a""#, "1"], "operand: operand 1 must be number but got string"),
+            ("plus", &["1", "null"], "operand: operand 2 must be number but got null"),
+            ("minus", &["1", "2"], "-1"),
+            ("minus", &[r#"{"$set": [1, 2, 3]}"#, r#"{"$set": [2]}"#], "{1, 3}"),
+            ("minus", &[r#"{"$set": [1]}"#, r#"{"$set": [1.0]}"#], "set()"),
+            ("minus", &["1", r#"{"$set": [1]}"#], "operand: operand 2 must be number but got set"),
+            ("minus", &[r#"{"$set": [1]}"#, "1"], "operand: operand 2 must be set but got number"),
+            ("minus", &[r#"{"$set": [1]}"#, r#""a""#], "operand: operand 2 must be number but got string"),
+            ("minus", &[r#""a""#, "1"], "operand: operand 1 must be one of {number, set} but got string"),
+            ("minus", &["-9223372036854775808", "1"], "-9223372036854775809"),
+            ("mul", &["3", "4"], "12"),
+            ("mul", &["123456789012345678901234567890", "10"], "1234567890123456789012345678900"),
+            ("mul", &["1e20", "1.5"], "150000000000000000000"),
+            ("mul", &["1.1", "1.1"], "1.21"),
+            ("div", &["6", "3"], "2"),
+            ("div", &["1", "3"], "0.33333333333333333334"),
+            ("div", &["0", "-5"], "-0"),
+            ("div", &["1", "0"], "error"),
+            ("div", &["1", "0.0"], "error"),
+            ("div", &["-9223372036854775808", "-1"], "9223372036854775808"),
+            ("div", &["10000000000", "4"], "2500000000"),
+            ("rem", &["-5", "3"], "-2"),
+            ("rem", &["5", "0"], "error"),
+            ("rem", &["5.5", "2"], "error"),
+            ("rem", &["1e3", "7"], "6"),
+            ("rem", &["10", "18446744073709551616"], "10"),
+            ("rem", &["5", "0e5"], "error"),
+            ("abs", &["-5"], "5"),
+            ("abs", &["-9223372036854775808"], "9223372036854775808"),
+            ("abs", &["-1.5"], "1.5"),
+            ("abs", &["-123456789012345678901234567890"], "123456789012345678900000000000"),
+            ("abs", &[r#""1""#], "operand: operand 1 must be number but got string"),
+            ("round", &["2.5"], "3"),
+            ("round", &["-2.5"], "-3"),
+            ("round", &["1e3"], "1000"),
+            ("ceil", &["-0.5"], "1"),
+            ("ceil", &["2.1"], "3"),
+            ("floor", &["-0.5"], "0"),
+            ("floor", &["-2.1"], "-3"),
+            ("bits.and", &["-1", "18446744073709551616"], "18446744073709551616"),
+            ("bits.or", &["6", "1.0"], "7"),
+            ("bits.xor", &["-1", "1"], "-2"),
+            ("bits.negate", &["0"], "-1"),
+            ("bits.lsh", &["1", "70"], "1180591620717411303424"),
+            ("bits.lsh", &["1", "18446744073709551616"], "1"),
+            (
+                "bits.lsh",
+                &["1", "-1"],
+                "operand: operand 2 must be an unsigned integer number but got a negative integer",
+            ),
+            ("bits.rsh", &["-5", "1"], "-3"),
+            ("bits.rsh", &["5", "1000"], "0"),
+            ("bits.or", &["1.5", "1"], "operand: operand 1 must be integer number but got floating-point number"),
+            ("bits.or", &[r#""a""#, "1"], "operand: operand 1 must be integer but got string"),
+            ("numbers.range", &["1", "4"], "[1, 2, 3, 4]"),
+            ("numbers.range", &["1", "-1"], "[1, 0, -1]"),
+            (
+                "numbers.range",
+                &["9223372036854775807", "9223372036854775808"],
+                "[9223372036854775807, 9223372036854775808]",
+            ),
+            ("numbers.range", &["1.0", "2e0"], "[1, 2]"),
+            ("numbers.range", &["1.5", "2"], "operand: operand 1 must be integer number but got floating-point number"),
+            ("numbers.range_step", &["0", "10", "3"], "[0, 3, 6, 9]"),
+            ("numbers.range_step", &["10", "1", "4"], "[10, 6, 2]"),
+            ("numbers.range_step", &["0", "9223372036854775807", "5000000000000000000"], "[0, 5000000000000000000]"),
+            ("numbers.range_step", &["0", "1", "0"], "error"),
+            ("format_int", &["255", "16"], r#""ff""#),
+            ("format_int", &["-15.9", "16"], r#""-f""#),
+            (
+                "format_int",
+                &["18446744073709551617", "2"],
+                r#""10000000000000000000000000000000000000000000000000000000000000001""#,
+            ),
+            ("format_int", &["1e30", "10"], r#""1000000000000000000024696061952""#),
+            ("format_int", &["10", "10.0"], "operand: operand 2 must be one of {2, 8, 10, 16}"),
+            ("format_int", &["5.0", "10"], r#""5""#),
+            ("to_number", &["null"], "0"),
+            ("to_number", &["true"], "1"),
+            ("to_number", &[r#""1.50""#], "1.50"),
+            ("to_number", &[r#""+.5""#], "+.5"),
+            ("to_number", &[r#""1e400""#], "error"),
+            ("to_number", &[r#""-Inf""#], "operand: operand 1 must be valid number string but got string"),
+            ("to_number", &[r#"" 1""#], "error"),
+            ("to_number", &[r#""""#], "error"),
+            ("to_number", &[r#""1_""#], "error"),
+            ("to_number", &[r#""0x1""#], "error"),
+            ("to_number", &[r#""1e-40000""#], "error"),
+            ("to_number", &["[]"], "operand: operand 1 must be one of {null, boolean, number, string} but got array"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn what_is_too_large_ends_the_evaluation() {
+        check(
+            FUNCTIONS,
+            &[
+                ("numbers.range", &["0", "1000000000000"], "limit: too much memory"),
+                ("numbers.range", &["0", "1e4000"], "limit: too much memory"),
+                ("bits.lsh", &["1", "100000000000"], "limit: a value too large"),
+                ("bits.lsh", &["0", "100000000000"], "0"),
+                ("mul", &["1e4000", "1e4000"], "limit: a value too large"),
+                ("to_number", &[r#""1e-5000""#], "limit: a value too large"),
+                ("to_number", &[r#""0x1p4""#], "unsupported"),
+                ("to_number", &[r#""1_000""#], "unsupported"),
+            ],
+        );
+    }
+}

@@ -261,3 +261,59 @@ fn united(ctx: &mut Context<'_>, objects: &[&Object]) -> Result<Object, Failure>
     }
     Ok(Object::from(entries))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("object.get", &[r#"{"a": 1}"#, r#""a""#, "0"], "1"),
+            ("object.get", &[r#"{"a": [{"b": 2}]}"#, r#"["a", 0, "b"]"#, "0"], "2"),
+            ("object.get", &[r#"{"a": {"$set": [1]}}"#, r#"["a", 1.0]"#, "0"], "1.0"),
+            ("object.get", &[r#"{"a": 1}"#, r#"["x"]"#, "0"], "0"),
+            ("object.get", &[r#"{"a": 1}"#, "[]", "0"], r#"{"a": 1}"#),
+            ("object.get", &["[]", r#""a""#, "0"], "operand: operand 1 must be object but got array"),
+            ("object.keys", &[r#"{"a": 2, "b": 1}"#], r#"{"a", "b"}"#),
+            ("object.filter", &[r#"{"$object": [[1, "x"], ["b", 2]]}"#, "[1.0]"], r#"{1: "x"}"#),
+            ("object.filter", &[r#"{"$object": [[1, "x"]]}"#, "[1.0, 2, 3]"], r#"{1.0: "x"}"#),
+            (
+                "object.filter",
+                &[r#"{"a": 1}"#, "1"],
+                "operand: operand 2 must be one of {object, set, array} but got number",
+            ),
+            ("object.remove", &[r#"{"a": 1, "b": 2}"#, r#"{"a": 0}"#], r#"{"b": 2}"#),
+            ("object.subset", &[r#"{"a": {"b": [1, 2, 3]}, "c": 1}"#, r#"{"a": {"b": [2, 3]}}"#], "true"),
+            ("object.subset", &["[1, 2, 3]", "[1, 3]"], "false"),
+            ("object.subset", &["[1, 1]", r#"{"$set": [1, 2]}"#], "true"),
+            ("object.subset", &["[]", r#"{"$set": []}"#], "false"),
+            (
+                "object.subset",
+                &[r#"{"$set": [1]}"#, "[1]"],
+                "operand: both arguments object.subset must be of the same type or array and set",
+            ),
+            (
+                "object.union",
+                &[r#"{"a": {"b": 1}, "c": 1}"#, r#"{"a": {"d": 2}, "c": {"e": 3}}"#],
+                r#"{"a": {"b": 1, "d": 2}, "c": {"e": 3}}"#,
+            ),
+            ("object.union", &[r#"{"$object": [[1, 0]]}"#, r#"{"$object": [[1.0, 2]]}"#], "{1: 2}"),
+            ("object.union_n", &[r#"[{"a": {"b": 2}}, {"a": 4}, {"a": {"c": 3}}]"#], r#"{"a": {"c": 3}}"#),
+            (
+                "object.union_n",
+                &[r#"[{"a": {"b": {"x": 1}, "c": 1}}, {"a": {"b": {"y": 2}}}, {"a": {"c": {"z": 1}}}]"#],
+                r#"{"a": {"b": {"x": 1, "y": 2}, "c": {"z": 1}}}"#,
+            ),
+            ("object.union_n", &[r#"[{"$object": [[1, 0]]}, {"$object": [[1.0, 2]]}]"#], "{1.0: 2}"),
+            (
+                "object.union_n",
+                &[r#"[{}, 1, "a"]"#],
+                "operand: operand 1 must be array of objects but got array containing number",
+            ),
+            ("object.union_n", &["[]"], "{}"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+}

@@ -19,13 +19,6 @@ pub(crate) fn string<'a>(args: &[&'a Value], position: usize) -> Result<&'a Arc<
     }
 }
 
-pub(crate) fn boolean(args: &[&Value], position: usize) -> Result<bool, Failure> {
-    match operand(args, position)? {
-        Value::Bool(value) => Ok(*value),
-        other => Err(wrong_type(position, other, &["boolean"])),
-    }
-}
-
 pub(crate) fn number<'a>(args: &[&'a Value], position: usize) -> Result<&'a Number, Failure> {
     match operand(args, position)? {
         Value::Number(number) => Ok(number),

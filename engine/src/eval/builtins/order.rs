@@ -473,3 +473,152 @@ impl Quicksort<'_> {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Calls of builtins as tests write them: JSON, and `{"$set": [..]}` and `{"$object": [[key, value], ..]}` for what JSON
+    //! doesn't have.
+
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use super::super::budget::Limits;
+    use super::super::patterns::Patterns;
+    use super::super::{Budget, Context, Failure, Function};
+    use crate::eval::value::{Value, json};
+
+    pub(in super::super) fn value(text: &str) -> Value {
+        decoded(&json::read(text, json::DATA).unwrap_or_else(|error| panic!("{text}: {error}")))
+    }
+
+    /// What a call gives: the value in Rego's notation, or how it fails.
+    pub(in super::super) fn text_of(call: impl FnOnce(&mut Context<'_>) -> Result<Value, Failure>) -> String {
+        let limits = Limits { steps: 1 << 24, bytes: 1 << 24, time: Duration::from_secs(60) };
+        let (mut budget, mut memo, patterns) = (Budget::new(limits), HashMap::new(), Patterns::default());
+        let mut ctx = Context { budget: &mut budget, now_ns: 0, memo: &mut memo, patterns: &patterns };
+        match call(&mut ctx) {
+            Ok(value) => value.to_string(),
+            Err(Failure::Undefined) => "undefined".to_owned(),
+            Err(Failure::Operand(message)) => format!("operand: {message}"),
+            Err(Failure::Error(_)) => "error".to_owned(),
+            Err(Failure::Unsupported(_)) => "unsupported".to_owned(),
+            Err(Failure::Limit(limit)) => format!("limit: {limit}"),
+        }
+    }
+
+    /// Calls by name, with operands and what they give.
+    pub(in super::super) fn check(functions: &[(&str, Function)], cases: &[(&str, &[&str], &str)]) {
+        assert!(functions.is_sorted_by(|(a, _), (b, _)| a < b));
+        for (name, operands, expected) in cases {
+            let function = functions.iter().find(|(known, _)| known == name).map(|(_, function)| function).unwrap();
+            let values: Vec<Value> = operands.iter().map(|operand| value(operand)).collect();
+            let got = text_of(|ctx| function(ctx, &values.iter().collect::<Vec<_>>()));
+            assert_eq!(got, *expected, "{name} {operands:?}");
+        }
+    }
+
+    fn decoded(value: &Value) -> Value {
+        match value {
+            Value::Array(array) => Value::array(array.iter().map(decoded).collect()),
+            Value::Object(object) => match object.entries() {
+                [(Value::String(tag), Value::Array(items))] if &**tag == "$set" => {
+                    Value::set(items.iter().map(decoded).collect())
+                }
+                [(Value::String(tag), Value::Array(pairs))] if &**tag == "$object" => {
+                    let part = |pair: &Value, at: i64| decoded(pair.get(&Value::from(at)).unwrap());
+                    Value::object(pairs.iter().map(|pair| (part(pair, 0), part(pair, 1))).collect())
+                }
+                entries => Value::object(entries.iter().map(|(key, item)| (key.clone(), decoded(item))).collect()),
+            },
+            scalar => scalar.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::budget::Limits;
+    use super::testing::value;
+    use super::*;
+    use std::time::Duration;
+
+    fn budget() -> Budget {
+        Budget::new(Limits { steps: 1 << 24, bytes: 1 << 24, time: Duration::from_secs(60) })
+    }
+
+    #[test]
+    fn agrees_with_the_order_of_values() {
+        let values = [
+            "null",
+            "false",
+            "true",
+            "-1",
+            "0",
+            "1",
+            "1.0",
+            "1.5",
+            r#""""#,
+            r#""a""#,
+            r#""ab""#,
+            "[]",
+            "[1]",
+            "[1, 2]",
+            "[2]",
+            "{}",
+            r#"{"a": 1}"#,
+            r#"{"a": 1, "b": 0}"#,
+            r#"{"a": 2}"#,
+            r#"{"b": 0}"#,
+            r#"{"$set": []}"#,
+            r#"{"$set": [1]}"#,
+        ]
+        .map(value);
+        let mut budget = budget();
+        for a in &values {
+            for b in &values {
+                assert_eq!(order(&mut budget, a, b).unwrap(), a.cmp(b), "{a} {b}");
+                assert_eq!(same(&mut budget, a, b).unwrap(), a == b, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn sorting_is_stable() {
+        let mut budget = budget();
+        let mut pairs: Vec<(Value, usize)> = (0..1000).map(|i| (Value::from((i * 7919) % 10), i)).collect();
+        sort(&mut budget, &mut pairs, |(key, _)| key).unwrap();
+        assert!(pairs.is_sorted_by(|a, b| (&a.0, a.1) < (&b.0, b.1)));
+    }
+
+    #[test]
+    fn go_sorts_whatever_the_pattern() {
+        let patterns: [fn(i64) -> i64; 6] = [
+            |i| i,
+            |i| -i,
+            |i| i % 7,
+            |i| (i * 7919) % 1009,
+            |i| (i - 500).abs(),
+            |i| if i % 100 == 0 { -i } else { i },
+        ];
+        for pattern in patterns {
+            let mut items: Vec<Value> = (0..1000).map(|i| Value::from(pattern(i))).collect();
+            sort_as_go(&mut budget(), &mut items).unwrap();
+            assert!(items.is_sorted());
+        }
+    }
+
+    #[test]
+    fn what_is_shared_is_compared_at_once() {
+        let mut value = Value::Null;
+        for _ in 0..100 {
+            value = Value::array(vec![value.clone(), value]);
+        }
+        assert_eq!(same(&mut budget(), &value, &value.clone()), Ok(true));
+    }
+
+    #[test]
+    fn comparing_is_paid_for() {
+        let doubled = || (0..100).fold(Value::Null, |value, _| Value::array(vec![value.clone(), value]));
+        assert_eq!(same(&mut budget(), &doubled(), &doubled()), Err(Limit::Steps));
+    }
+}

@@ -1,8 +1,8 @@
 //! Compiled patterns, shared by all evaluations of a program.
 //!
-//! What a program names itself is compiled when it is loaded, and stays. What it gets from data or a request is compiled
-//! when it is needed, and kept for a while: at most some hundred patterns of a few megabytes. No evaluation waits for
-//! another one: who can't have the store at once compiles for itself.
+//! What a program names itself is compiled when it is loaded, and stays. What it gets from data or a request is
+//! compiled when it is needed, and kept for a while: at most some hundred patterns of a few megabytes. No evaluation
+//! waits for another one: who can't have the store at once compiles for itself.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -98,8 +98,8 @@ impl Compiled for Glob {
 // === impl Patterns ===
 
 impl Patterns {
-    /// Compiles the pattern of a call of `builtin`, as far as its operands are known. A pattern that doesn't compile fails
-    /// where it is used.
+    /// Compiles the pattern of a call of `builtin`, as far as its operands are known. A pattern that doesn't compile
+    /// fails where it is used.
     pub(crate) fn prepare(&mut self, builtin: &str, operands: &[Option<&Value>]) {
         let text = |at: usize| operands.get(at).copied().flatten().and_then(Value::as_str);
         let room = self.bytes < MAX_CONSTANTS;
@@ -294,5 +294,93 @@ impl<V, T: Compiled> Recent<V, T> {
 impl<V, T> Default for Generation<V, T> {
     fn default() -> Self {
         Self { patterns: HashMap::new(), count: 0, bytes: 0 }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::eval::builtins::{Context, Function};
+    use crate::eval::value::json;
+
+    /// What a builtin makes of `operands`, and of what kind it is. With or without its pattern compiled before.
+    pub(in crate::eval::builtins) fn call(
+        functions: &[(&str, Function)],
+        name: &str,
+        operands: &str,
+        prepared: bool,
+    ) -> String {
+        let Value::Array(operands) = json::read(operands, json::GO).unwrap() else { panic!("{operands}") };
+        let mut patterns = Patterns::default();
+        if prepared {
+            patterns.prepare(name, &operands.iter().map(Some).collect::<Vec<_>>());
+        }
+        let (_, function) = functions.iter().find(|(known, _)| *known == name).unwrap();
+        let operands: Vec<_> = operands.iter().collect();
+        match function(&mut context(&mut budget(), &patterns, &mut HashMap::new()), &operands) {
+            Ok(value) => format!("value {value}"),
+            Err(Failure::Error(message)) => format!("error {message}"),
+            Err(Failure::Operand(message)) => format!("operand {message}"),
+            Err(other) => format!("{other:?}"),
+        }
+    }
+
+    pub(in crate::eval::builtins) fn budget() -> Budget {
+        Budget::new(Limits { steps: 5_000_000, bytes: 64 << 20, time: Duration::from_secs(60) })
+    }
+
+    fn context<'a>(
+        budget: &'a mut Budget,
+        patterns: &'a Patterns,
+        memo: &'a mut HashMap<(&'static str, Value), Value>,
+    ) -> Context<'a> {
+        Context { budget, now_ns: 0, memo, patterns }
+    }
+
+    #[test]
+    fn constants_stay_and_others_go() {
+        let mut patterns = Patterns::default();
+        let constant = Value::from("constant");
+        patterns.prepare("regex.match", &[Some(&constant), None]);
+        patterns.prepare("regex.match", &[Some(&Value::from("(")), None]);
+        patterns.prepare("regex.match", &[None, Some(&constant)]);
+        let budget = &mut budget();
+        let is_constant =
+            |text: &str, budget: &mut Budget| matches!(patterns.regex(text, budget), Ok(Handle::Constant(_)));
+        for number in 0..1_000 {
+            let Ok(Handle::Recent(first)) = patterns.regex(&format!("a{number}"), budget) else { panic!("{number}") };
+            let Ok(Handle::Recent(again)) = patterns.regex(&format!("a{number}"), budget) else { panic!("{number}") };
+            assert!(Arc::ptr_eq(&first, &again));
+        }
+        assert!(is_constant("constant", budget));
+        assert!(!is_constant("other", budget));
+        assert!(matches!(patterns.regex("(", budget), Err(Failure::Error(_))));
+        let recent = patterns.regexes.recent.lock().unwrap();
+        assert!(recent.young.count <= MAX_RECENT && recent.old.count <= MAX_RECENT);
+    }
+
+    #[test]
+    fn who_finds_the_store_taken_compiles_for_itself() {
+        let patterns = Patterns::default();
+        let taken = patterns.regexes.recent.lock().unwrap();
+        let budget = &mut budget();
+        let first = patterns.regex("a+", budget).unwrap();
+        assert_eq!(first.is_match("caat", budget), Ok(true));
+        drop(taken);
+        assert!(patterns.regexes.recent.lock().unwrap().get("a+", |()| true).is_none());
+    }
+
+    #[test]
+    fn the_same_glob_with_other_delimiters() {
+        let patterns = Patterns::default();
+        let budget = &mut budget();
+        for (delimiters, expected) in
+            [("null", true), ("[]", false), (r#"["/"]"#, true), (r#"["/", "."]"#, false), ("null", true)]
+        {
+            let operand = json::read(delimiters, json::GO).unwrap();
+            let delimiters = Delimiters::new(&[&operand], 1).unwrap();
+            let glob = patterns.glob("*", delimiters, budget).unwrap();
+            assert_eq!(glob.is_match("a.b", budget), Ok(expected), "{operand}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Regular expressions as Go's `regexp` has them (RE2's syntax and meaning), so as OPA has them.
 //!
-//! Which texts are patterns, and what they mean, follows Go 1.26: [`parse`] reads a pattern as Go does and makes its tree,
-//! [`unicode`] has Go's tables. Matching takes time linear in the text either way: by regex-automata, whose rules are Go's
-//! once it has the tree (the leftmost match, of those the one that the pattern prefers), or by a [`machine`] that runs a [`program`]. The former is
-//! faster, but knows no budget and takes long to build; so it only gets constant patterns, and texts that it is done with
-//! in some milliseconds whatever pattern and text are.
+//! Which texts are patterns, and what they mean, follows Go 1.26: [`parse`] reads a pattern as Go does and makes its
+//! tree, [`unicode`] has Go's tables. Matching takes time linear in the text either way: by regex-automata, whose rules
+//! are Go's once it has the tree (the leftmost match, of those the one that the pattern prefers), or by a [`machine`]
+//! that runs a [`program`]. The former is faster, but knows no budget and takes long to build; so it only gets constant
+//! patterns, and texts that it is done with in some milliseconds whatever pattern and text are.
 
 mod machine;
 mod parse;
@@ -50,8 +50,8 @@ pub(crate) struct Regex {
 /// How long a pattern is going to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// As long as the program: it gets an engine, which takes some milliseconds, memory, and more stack than an evaluation
-    /// can be sure to have.
+    /// As long as the program: it gets an engine, which takes some milliseconds, memory, and more stack than an
+    /// evaluation can be sure to have.
     Constant,
     /// For a while.
     Passing,
@@ -136,8 +136,8 @@ impl Regex {
         Ok(machine.search(0, budget)?.is_some())
     }
 
-    /// Calls `each` with the match and, if asked for, its groups, for at most `most` matches, none overlapping. An empty
-    /// match right after another one doesn't count.
+    /// Calls `each` with the match and, if asked for, its groups, for at most `most` matches, none overlapping. An
+    /// empty match right after another one doesn't count.
     ///
     /// # Errors
     /// The budget is spent, or `each` fails.
@@ -329,4 +329,86 @@ fn literal(node: &Node) -> (Hir, u64) {
 fn class(class: hir::ClassUnicode) -> (Hir, u64) {
     let beyond_ascii = class.ranges().iter().filter(|range| !range.end().is_ascii()).count();
     (Hir::class(hir::Class::Unicode(class)), 1 + 3 * beyond_ascii as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::builtins::patterns::tests::budget;
+
+    /// All ways of matching find the same.
+    #[test]
+    fn engine_and_machine_agree() {
+        let patterns = [
+            "a*",
+            "(a|ab)(c|bcd)*",
+            "(?:(a)|b)*?c",
+            "(|a)+",
+            "(a*)*",
+            "(?i)[k-s]+",
+            "\\bab?\\b",
+            "^a|b$",
+            "(?m)^.?$",
+            "[^a-c]+",
+            "(a{2,3}?b?){1,2}",
+            "x*y?",
+            "(?s).+?b",
+            "\\B",
+            "é|日",
+            "((a)(b)?)+",
+            "(?U)a+(b*)",
+        ];
+        let texts =
+            ["", "a", "ab", "abab", "aabcd", "ababc bcd", "k\u{212a}sſS", "a\nb\n\nab", "é日aé", "xxyaabb ab a"];
+        for pattern in patterns {
+            let constant = Regex::new(pattern, Use::Constant, &mut budget()).unwrap();
+            let passing = Regex::new(pattern, Use::Passing, &mut budget()).unwrap();
+            assert!(constant.engine.is_some() && passing.engine.is_none());
+            for text in texts {
+                // Padding makes the text too long for going back.
+                for padding in [0, 5_000] {
+                    let text = format!("{text}{}", "~".repeat(padding));
+                    assert_eq!(all(&constant, &text), all(&passing, &text), "{pattern} {text:.20}");
+                }
+            }
+        }
+    }
+
+    fn all(regex: &Regex, text: &str) -> Vec<Vec<Place>> {
+        let mut found = vec![];
+        let budget = &mut budget();
+        let each = |_: &mut Budget, places: &[Place]| {
+            found.push(places.to_vec());
+            Ok(())
+        };
+        regex.matches(text, 20, true, budget, each).unwrap();
+        assert_eq!(regex.is_match(text, budget), Ok(!found.is_empty()));
+        found
+    }
+
+    #[test]
+    fn as_large_as_gos_but_for_the_text() {
+        let is_valid = |pattern: &str| is_valid(pattern, &mut budget());
+        for (pattern, expected) in [
+            (format!("{}a{}", "(".repeat(999), ")".repeat(999)), Ok(true)),
+            (format!("{}a{}", "(".repeat(1_000), ")".repeat(1_000)), Ok(false)),
+            (format!("(?:{}){{1000}}", "a".repeat(3_355)), Ok(true)),
+            (format!("(?:{}){{1000}}", "a".repeat(3_356)), Ok(false)),
+            ("a".repeat(MAX_PATTERN + 1), Err(Limit::Size)),
+        ] {
+            assert_eq!(is_valid(&pattern), expected, "{pattern:.20}");
+        }
+    }
+
+    #[test]
+    fn small_stacks_suffice() {
+        let deep = format!("{}a{}", "(?:b|(".repeat(200), ")*c)".repeat(200));
+        let prefixes = (1..200).map(|len| "ab".repeat(len)).collect::<Vec<_>>().join("|");
+        let run = move || {
+            let budget = &mut budget();
+            assert_eq!(Regex::new(&deep, Use::Passing, budget).unwrap().is_match("bac", budget), Ok(true));
+            assert_eq!(is_valid(&prefixes, budget), Err(Limit::Size));
+        };
+        std::thread::Builder::new().stack_size(128 << 10).spawn(run).unwrap().join().unwrap();
+    }
 }

@@ -1,4 +1,5 @@
-//! `regex.*`: regular expressions as Go's `regexp` has them ([`re2`](super::re2)), and whether two globs have a text in common.
+//! `regex.*`: regular expressions as Go's `regexp` has them ([`re2`](super::re2)), and whether two globs have a text in
+//! common.
 
 mod intersection;
 
@@ -271,4 +272,198 @@ fn globs_match(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure>
     let a = operand::string(args, 1)?;
     let b = operand::string(args, 2)?;
     intersection::is_not_empty(a, b, ctx.budget).map(Value::Bool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::builtins::Limit;
+    use crate::eval::builtins::patterns::tests::call;
+
+    /// Calls, and what OPA makes of them.
+    const CALLS: &[(&str, &str, &str)] = &[
+        ("regex.match", r#"["^$", ""]"#, "value true"),
+        ("regex.match", r#"["a{,2}", "a{,2}"]"#, "value true"),
+        ("regex.match", r#"["(?i)k", "K"]"#, "value true"),
+        ("regex.match", r#"["(?i)[[:word:]]", "ſ"]"#, "value true"),
+        ("regex.match", r#"["\\w", "ſ"]"#, "value false"),
+        ("regex.match", r#"["(?i)\\W", "ſ"]"#, "value false"),
+        ("regex.match", r#"["^\\s$", "\u000b"]"#, "value false"),
+        ("regex.match", r#"["^[[:space:]]$", "\u000b"]"#, "value true"),
+        ("regex.match", r#"["^\\d$", "٣"]"#, "value false"),
+        ("regex.match", r#"["\\p{Greek}", "α"]"#, "value true"),
+        ("regex.match", r#"["^\\pL$", "é"]"#, "value true"),
+        ("regex.match", r#"["[a&&b]", "&"]"#, "value true"),
+        ("regex.match", r#"["^[[a]b]$", "[b]"]"#, "value true"),
+        ("regex.match", r#"["a$", "a\n"]"#, "value false"),
+        ("regex.match", r#"["(?m)a$", "a\n"]"#, "value true"),
+        ("regex.match", r#"["a\\z", "a\n"]"#, "value false"),
+        ("regex.match", r#"["^\\Qa.b\\E$", "a.b"]"#, "value true"),
+        ("regex.match", r#"["^.$", "\n"]"#, "value false"),
+        ("regex.match", r#"["(?s)^.$", "\n"]"#, "value true"),
+        ("regex.match", r#"["\\Bb\\B", "abc"]"#, "value true"),
+        ("regex.match", r#"["é\\b", "é"]"#, "value false"),
+        ("regex.match", r#"["(", "x"]"#, "error error parsing regexp: missing closing ): `(`"),
+        ("regex.match", r#"["a**", "x"]"#, "error error parsing regexp: invalid nested repetition operator: `**`"),
+        ("regex.match", r#"["[a", "x"]"#, "error error parsing regexp: missing closing ]: `[a`"),
+        ("regex.match", r#"["a{1001}", "x"]"#, "error error parsing regexp: invalid repeat count: `{1001}`"),
+        (
+            "regex.match",
+            r#"["((a{100}){100}){100}", "x"]"#,
+            "error error parsing regexp: invalid repeat count: `{100}`",
+        ),
+        ("regex.match", r#"["\\C", "x"]"#, r#"error error parsing regexp: invalid escape sequence: `\C`"#),
+        ("regex.match", r#"["\\Z", "x"]"#, r#"error error parsing regexp: invalid escape sequence: `\Z`"#),
+        ("regex.match", r#"["(?<=a)b", "x"]"#, "error error parsing regexp: invalid named capture: `(?<=a)b`"),
+        (
+            "regex.match",
+            r#"["\\p{Old_Italic}", "x"]"#,
+            r#"error error parsing regexp: invalid character class range: `\p{Old_Italic}`"#,
+        ),
+        ("regex.match", r#"["a\\", "x"]"#, "error error parsing regexp: trailing backslash at end of expression: ``"),
+        ("regex.match", r#"["x)", "x"]"#, "error error parsing regexp: unexpected ): `x)`"),
+        ("regex.match", r#"["(?P<n", "x"]"#, "error error parsing regexp: invalid named capture: `(?P<n`"),
+        ("regex.match", r#"["[b-a]", "x"]"#, "error error parsing regexp: invalid character class range: `b-a`"),
+        ("regex.match", r#"["*", "x"]"#, "error error parsing regexp: missing argument to repetition operator: `*`"),
+        (
+            "regex.match",
+            r#"["[[:foo:]]", "x"]"#,
+            "error error parsing regexp: invalid character class range: `[:foo:]`",
+        ),
+        ("regex.match", r#"["(?i-)", "x"]"#, "error error parsing regexp: invalid or unsupported Perl syntax: `(?i-)`"),
+        ("regex.match", r#"["\\8", "x"]"#, r#"error error parsing regexp: invalid escape sequence: `\8`"#),
+        ("regex.match", r#"[1, "x"]"#, "operand operand 1 must be string but got number"),
+        ("re_match", r#"["b+", "abbc"]"#, "value true"),
+        ("regex.is_valid", "[10]", "value false"),
+        ("regex.is_valid", r#"[".+"]"#, "value true"),
+        ("regex.is_valid", r#"["++"]"#, "value false"),
+        ("regex.find_n", r#"["a*", "baaac", -1]"#, r#"value ["", "aaa", ""]"#),
+        ("regex.find_n", r#"["a*?", "baa", -1]"#, r#"value ["", "", "", ""]"#),
+        ("regex.find_n", r#"["a|ab", "abab", -1]"#, r#"value ["a", "a"]"#),
+        ("regex.find_n", r#"["(|a)*", "aaa", -1]"#, r#"value ["", "", "", ""]"#),
+        ("regex.find_n", r#"["(?U)a+", "aaa", 2]"#, r#"value ["a", "a"]"#),
+        ("regex.find_n", r#"["", "é日", -1]"#, r#"value ["", "", ""]"#),
+        ("regex.find_n", r#"["a.", "paranormal", 0]"#, "value []"),
+        ("regex.find_n", r#"["\\b", "ab cd", -1]"#, r#"value ["", "", "", ""]"#),
+        (
+            "regex.find_n",
+            r#"["x", "x", 1.5]"#,
+            "operand operand 3 must be integer number but got floating-point number",
+        ),
+        ("regex.find_all_string_submatch_n", r#"["(a)|(b)", "ab", -1]"#, r#"value [["a", "a", ""], ["b", "", "b"]]"#),
+        ("regex.find_all_string_submatch_n", r#"["((a)|b)+", "ab", -1]"#, r#"value [["ab", "b", "a"]]"#),
+        ("regex.find_all_string_submatch_n", r#"["(a){0}b", "ab", -1]"#, r#"value [["b", ""]]"#),
+        ("regex.find_all_string_submatch_n", r#"["(a*)+", "b", -1]"#, r#"value [["", ""], ["", ""]]"#),
+        ("regex.split", r#"["a*", "baaac"]"#, r#"value ["b", "c"]"#),
+        ("regex.split", r#"["", "é日"]"#, r#"value ["é", "日"]"#),
+        ("regex.split", r#"["^a", "ab"]"#, r#"value ["", "b"]"#),
+        ("regex.split", r#"["z+", "pizza"]"#, r#"value ["pi", "a"]"#),
+        ("regex.split", r#"["x", ""]"#, r#"value [""]"#),
+        ("regex.split", r#"["", ""]"#, "value []"),
+        ("regex.replace", r#"["-wy-wxxy-", "w(x*)y", "$1"]"#, r#"value "--xx-""#),
+        ("regex.replace", r#"["-wy-wxxy-", "w(x*)y", "$1W"]"#, r#"value "---""#),
+        ("regex.replace", r#"["-wy-wxxy-", "w(x*)y", "${1}W"]"#, r#"value "-W-xxW-""#),
+        ("regex.replace", r#"["ab", "(?P<n>a)|(?P<n>b)", "<$n>"]"#, r#"value "<a><b>""#),
+        ("regex.replace", r#"["ab", "b*", "x"]"#, r#"value "xax""#),
+        ("regex.replace", r#"["a", "a", "$$1 $0 ${x $é $ $10 $01"]"#, r#"value "$1 a ${x  $  ""#),
+        ("regex.replace", r#"["abc", "x", "y"]"#, r#"value "abc""#),
+        ("regex.replace", r#"["aé", "", "-"]"#, r#"value "-a-é-""#),
+        ("regex.template_match", r#"["urn:foo:{.*}", "urn:foo:bar:baz", "{", "}"]"#, "value true"),
+        ("regex.template_match", r#"["a.{b|c}", "axb", "{", "}"]"#, "value false"),
+        ("regex.template_match", r#"["a{", "a", "{", "}"]"#, r#"error unbalanced braces in "a{""#),
+        (
+            "regex.template_match",
+            r#"["a{b)(c}", "abc", "{", "}"]"#,
+            "error error parsing regexp: unexpected ): `^b)(c$`",
+        ),
+        ("regex.template_match", r#"["{a{2}}", "aa", "{", "}"]"#, "value true"),
+        (
+            "regex.template_match",
+            r#"["x", "x", "", "}"]"#,
+            "error start delimiter has to be exactly one character long but is 0 long",
+        ),
+        (
+            "regex.template_match",
+            r#"["x", "x", "{", "}}"]"#,
+            "error end delimiter has to be exactly one character long but is 1 long",
+        ),
+        ("regex.template_match", r#"["|a|", "a", "|", "|"]"#, r#"error unbalanced braces in "|a|""#),
+        ("regex.globs_match", r#"["a.a.[0-9]+z", ".b.b2359825792*594823z"]"#, "value true"),
+        ("regex.globs_match", r#"["[a-z]+", "[0-9]*"]"#, "value false"),
+        ("regex.globs_match", r#"["", ""]"#, "value true"),
+        ("regex.globs_match", r#"["a*b*", "b*a"]"#, "value false"),
+        ("regex.globs_match", r#"["[]", "a"]"#, "value false"),
+        ("regex.globs_match", r#"["a+b*", "a*b+"]"#, "value true"),
+        ("regex.globs_match", r#"["[a-c]\\.", "b."]"#, "value true"),
+        ("regex.globs_match", r#"["a*a", "a"]"#, "value true"),
+        ("regex.globs_match", r#"["a*", "b*"]"#, "value false"),
+        (
+            "regex.globs_match",
+            r#"["pqrs]", "[a-b]+"]"#,
+            "error input:pqrs], pos:5, set-close ']' with no preceding '[': the input provided is invalid",
+        ),
+        (
+            "regex.globs_match",
+            r#"["a**", "a"]"#,
+            "error input:a**, pos:3, flag '*' must be preceded by a non-flag: the input provided is invalid",
+        ),
+        (
+            "regex.globs_match",
+            r#"["[a-c-e]", "a"]"#,
+            "error input:[a-c-e], pos:5, range character '-' must be preceded by a Unicode character: the input provided is invalid",
+        ),
+        (
+            "regex.globs_match",
+            r#"["[b-a]", "a"]"#,
+            "error input:[b-a], pos:4, range is out of order: 'a' comes before 'b' in Unicode: the input provided is invalid",
+        ),
+        (
+            "regex.globs_match",
+            r#"["a\\", "a"]"#,
+            r#"error input:a\, pos:1, input ends with a \ (escape) character: the input provided is invalid"#,
+        ),
+        (
+            "regex.globs_match",
+            r#"["[a", "a"]"#,
+            "error input:[a, pos:2, found [ without matching ]: the input provided is invalid",
+        ),
+        (
+            "regex.globs_match",
+            r#"["[a-]", "a"]"#,
+            "error input:[a-], pos:3, range character '-' must be followed by a Unicode character: the input provided is invalid",
+        ),
+        (
+            "regex.globs_match",
+            r#"["[a-]b", "a"]"#,
+            "error input:[a-]b, pos:4, range character '-' cannot be followed by a special symbol: the input provided is invalid",
+        ),
+    ];
+
+    #[test]
+    fn as_opa() {
+        for (name, operands, expected) in CALLS {
+            for prepared in [false, true] {
+                assert_eq!(call(FUNCTIONS, name, operands, prepared), *expected, "{name} {operands} {prepared}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_takes_too_much_is_refused() {
+        let long = "ab".repeat(100_000);
+        for (name, operands) in [
+            ("regex.match", format!(r#"["[ab]*a[ab]{{500}}c", "{long}"]"#)),
+            ("regex.find_n", format!(r#"["a.*c|a", "{long}", -1]"#)),
+            ("regex.replace", format!(r#"["{long}", "", "{long}"]"#)),
+            ("regex.globs_match", format!(r#"["{}x+", "{}y+"]"#, "[ab]*b*".repeat(1_000), "[ab]*a*".repeat(1_000))),
+            ("regex.is_valid", format!(r#"["{}"]"#, "a".repeat(100_000))),
+        ] {
+            let result = call(FUNCTIONS, name, &operands, false);
+            assert!(result.starts_with("Limit"), "{name}: {result}");
+        }
+        assert_eq!(
+            call(FUNCTIONS, "regex.match", r#"["^\\x{D800}a", "\ufffda"]"#, true),
+            format!("{:?}", Failure::Limit(Limit::Size))
+        );
+    }
 }

@@ -82,3 +82,27 @@ fn united(ctx: &mut Context<'_>, sets: &[&Set]) -> Result<Value, Failure> {
     let items = sets.iter().flat_map(|set| set.iter()).cloned().collect();
     Ok(order::set_of(ctx.budget, items)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("and", &[r#"{"$set": [1, 2]}"#, r#"{"$set": [2.0, 3]}"#], "{2}"),
+            ("and", &[r#"{"$set": [1, 2, 3]}"#, r#"{"$set": [2.0]}"#], "{2.0}"),
+            ("or", &[r#"{"$set": [1]}"#, r#"{"$set": [1.0, 2]}"#], "{1, 2}"),
+            ("or", &[r#"{"$set": []}"#, r#"{"$set": [1]}"#], "{1}"),
+            ("set_diff", &[r#"{"$set": [1, 2]}"#, r#"{"$set": [2]}"#], "{1}"),
+            ("intersection", &[r#"{"$set": [{"$set": [1, 2]}, {"$set": [2, 3]}]}"#], "{2}"),
+            ("intersection", &[r#"{"$set": []}"#], "set()"),
+            ("intersection", &[r#"{"$set": [1]}"#], "operand: operand 1 must be set but got number"),
+            ("union", &[r#"{"$set": [{"$set": [1]}, {"$set": [1.0, 2]}]}"#], "{1, 2}"),
+            ("union", &[r#"{"$set": ["a", {"$set": [1]}]}"#], "operand: operand 1 must be set but got string"),
+            ("union", &["[]"], "operand: operand 1 must be set but got array"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+}

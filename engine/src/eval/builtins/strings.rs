@@ -40,12 +40,16 @@ fn contains(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
     Ok(Value::Bool(text.contains(part)))
 }
 
-fn startswith(_: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
-    Ok(Value::Bool(operand::string(args, 1)?.starts_with(&**operand::string(args, 2)?)))
+fn startswith(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
+    let (text, prefix) = (operand::string(args, 1)?, operand::string(args, 2)?);
+    ctx.budget.read(prefix.len())?;
+    Ok(Value::Bool(text.starts_with(&**prefix)))
 }
 
-fn endswith(_: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
-    Ok(Value::Bool(operand::string(args, 1)?.ends_with(&**operand::string(args, 2)?)))
+fn endswith(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
+    let (text, suffix) = (operand::string(args, 1)?, operand::string(args, 2)?);
+    ctx.budget.read(suffix.len())?;
+    Ok(Value::Bool(text.ends_with(&**suffix)))
 }
 
 fn indexof(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
@@ -493,4 +497,141 @@ fn byte_of(text: &str, characters: usize) -> usize {
         return characters.min(text.len());
     }
     text.char_indices().nth(characters).map_or(text.len(), |(byte, _)| byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("concat", &[r#"",""#, r#"["a", "b"]"#], r#""a,b""#),
+            ("concat", &[r#"",""#, r#"{"$set": ["a", "b"]}"#], r#""a,b""#),
+            (
+                "concat",
+                &[r#"",""#, "[1]"],
+                "operand: operand 2 must be array of strings but got array containing number",
+            ),
+            (
+                "concat",
+                &[r#"",""#, r#"["a", 1]"#],
+                "operand: operand 2 must be array of strings but got array containing number",
+            ),
+            ("concat", &[r#"",""#, "[]"], r#""""#),
+            ("concat", &[r#"",""#, r#""a""#], "operand: operand 2 must be one of {set, array} but got string"),
+            ("contains", &[r#""abc""#, r#""bc""#], "true"),
+            ("startswith", &[r#""abc""#, r#""ab""#], "true"),
+            ("endswith", &[r#""abc""#, "1"], "operand: operand 2 must be string but got number"),
+            ("indexof", &[r#""é😀b""#, r#""b""#], "2"),
+            ("indexof", &[r#""abc""#, r#""x""#], "-1"),
+            ("indexof", &[r#""abc""#, r#""""#], "error"),
+            ("indexof_n", &[r#""aaaa""#, r#""aa""#], "[0, 1, 2]"),
+            ("indexof_n", &[r#""éaéé""#, r#""é""#], "[0, 2, 3]"),
+            ("indexof_n", &[r#""a""#, r#""b""#], "[]"),
+            ("strings.count", &[r#""aaa""#, r#""aa""#], "1"),
+            ("strings.count", &[r#""é😀""#, r#""""#], "3"),
+            ("lower", &[r#""ÀİΣß""#], r#""àiσß""#),
+            ("upper", &[r#""àßᾳıŉ""#], r#""ÀßᾼIŉ""#),
+            ("strings.reverse", &[r#""aé😀""#], r#""😀éa""#),
+            ("substring", &[r#""héllo""#, "1", "3"], r#""éll""#),
+            ("substring", &[r#""héllo""#, "1", "-1"], r#""éllo""#),
+            ("substring", &[r#""a""#, "-1", "1"], "error"),
+            ("substring", &[r#""a""#, "5", "1"], r#""""#),
+            ("substring", &[r#""abc""#, "1", "9223372036854775807"], r#""bc""#),
+            ("split", &[r#""a.b.""#, r#"".""#], r#"["a", "b", ""]"#),
+            ("split", &[r#""éa""#, r#""""#], r#"["é", "a"]"#),
+            ("split", &[r#""""#, r#""""#], "[]"),
+            ("split", &[r#""""#, r#"".""#], r#"[""]"#),
+            ("strings.split_n", &[r#""a.b.c""#, r#"".""#, "2"], r#"["a", "b"]"#),
+            ("strings.split_n", &[r#""a.b.c""#, r#"".""#, "-2"], r#"["b", "c"]"#),
+            ("strings.split_n", &[r#""a.b.c""#, r#"".""#, "0"], "[]"),
+            (
+                "strings.split_n",
+                &[r#""a""#, r#"".""#, "1.5"],
+                "operand: operand 3 must be integer number but got floating-point number",
+            ),
+            ("trim", &[r#""xxaxbx""#, r#""xb""#], r#""a""#),
+            ("trim_left", &[r#""ééa""#, r#""é""#], r#""a""#),
+            ("trim_right", &[r#""abb""#, r#""ab""#], r#""""#),
+            ("trim_prefix", &[r#""foobar""#, r#""foo""#], r#""bar""#),
+            ("trim_suffix", &[r#""foobar""#, r#""bar""#], r#""foo""#),
+            ("trim_space", &[r#""  a\t""#], r#""a""#),
+            ("replace", &[r#""aaa""#, r#""aa""#, r#""b""#], r#""ba""#),
+            ("replace", &[r#""ab""#, r#""""#, r#""-""#], r#""-a-b-""#),
+            ("replace", &[r#""ab""#, r#""x""#, r#""-""#], r#""ab""#),
+            ("strings.replace_n", &[r#"{"a": "1", "ab": "2", "b": "3"}"#, r#""aabx""#], r#""113x""#),
+            ("strings.replace_n", &[r#"{"": "-", "b": "3"}"#, r#""abc""#], r#""-a-3-c-""#),
+            (
+                "strings.replace_n",
+                &[r#"{"$object": [[1, "a"]]}"#, r#""a""#],
+                "operand: operand 1 non-string key found in pattern object",
+            ),
+            (
+                "strings.replace_n",
+                &[r#"{"a": 1}"#, r#""a""#],
+                "operand: operand 1 non-string value found in pattern object",
+            ),
+            ("strings.any_prefix_match", &[r#""abc""#, r#"{"$set": ["ab", "x"]}"#], "true"),
+            ("strings.any_prefix_match", &[r#"["abc", "x"]"#, r#"["y", "z"]"#], "false"),
+            (
+                "strings.any_prefix_match",
+                &[r#"["a", 1]"#, r#""a""#],
+                "operand: operand 1 must be array of strings but got array containing number",
+            ),
+            (
+                "strings.any_prefix_match",
+                &[r#""a""#, "1"],
+                "operand: operand 2 must be one of {string, set, array} but got number",
+            ),
+            ("strings.any_prefix_match", &["[]", r#""""#], "false"),
+            ("strings.any_suffix_match", &[r#"["abc", "x"]"#, r#"["bc"]"#], "true"),
+            (
+                "strings.any_suffix_match",
+                &["1", r#""a""#],
+                "operand: operand 1 must be one of {string, set, array} but got number",
+            ),
+            (
+                "internal.template_string",
+                &[r#"["a", 1, {"$set": ["x"]}, {"$set": []}, null, {"$set": [[1]]}]"#],
+                r#""a1x<undefined>null[1]""#,
+            ),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    /// Go keeps bytes that are no UTF-8; they are U+FFFD here, as they are in its JSON.
+    #[test]
+    fn between_the_bytes_of_a_character() {
+        check(FUNCTIONS, &[("replace", &[r#""aé""#, r#""""#, r#""-""#], "\"-a-\u{fffd}-\u{fffd}-\"")]);
+    }
+
+    /// The hash is that of Go 1.26's `unicode.ToLower` and `unicode.ToUpper` of all characters.
+    #[test]
+    fn case_of_every_character_is_that_of_go() {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for char in '\0'..=char::MAX {
+            for mapped in [lower_of(char), upper_of(char)] {
+                for byte in u32::from(mapped).to_le_bytes() {
+                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+            }
+        }
+        assert_eq!(hash, 0x1827_8947_e8e7_2bce);
+    }
+
+    #[test]
+    fn what_grows_is_paid_for() {
+        let long = format!("\"{}\"", "a".repeat(10_000));
+        let (pattern, parts) = (format!(r#"{{"a": {long}}}"#), format!("[{}1]", "\"\", ".repeat(10_000)));
+        let parts = parts.replace(", 1]", "]");
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("replace", &[&long, r#""a""#, &long], "limit: too much memory"),
+            ("replace", &[&long, r#""""#, &long], "limit: too much memory"),
+            ("strings.replace_n", &[&pattern, &long], "limit: too much memory"),
+            ("concat", &[&long, &parts], "limit: too much memory"),
+        ];
+        check(FUNCTIONS, cases);
+    }
 }

@@ -3,8 +3,8 @@
 //! An action is one operand (`.`, `.a.b`, `$`, `$x`, `$x.a`), `$x := ` or `$x = ` and one operand, or `if`, `with`, `range`,
 //! `range $x := `, `range $i, $x := ` and one operand, `else`, `else if`, `else with` and `end`. There are comments and trim
 //! markers.
-//! What else Go has (calls, pipes, constants, other templates, `break`) ends the evaluation: [`is_supported`] tells at load
-//! whether a template has it.
+//! What else Go has (calls, pipes, constants, other templates, `break`) ends the evaluation
+//! as unsupported.
 //!
 //! After `text/template/parse/lex.go` and `text/template/exec.go` of Go 1.26.
 
@@ -33,11 +33,6 @@ fn render(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> {
     let mut run = Run { ctx, variables: vec![("$", Found::Value(data))], out: String::new() };
     run.nodes(&nodes, Found::Value(data))?;
     Ok(Value::from(run.out.replace("<no value>", "<undefined>")))
-}
-
-/// Whether a template has nothing that [`render`] doesn't know. It may still be wrong.
-pub(super) fn is_supported(text: &str) -> bool {
-    !matches!(Parser::parse(text), Err(Failure::Unsupported(_)))
 }
 
 /// Whether Rego's text of a value is JSON: there are no sets, keys are strings, and no string has an escape of Go's own.
@@ -536,5 +531,76 @@ fn is_true(found: Found<'_>) -> bool {
         Found::Value(Value::Array(array)) => array.len() > 0,
         Found::Value(Value::Object(object)) => object.len() > 0,
         Found::Value(Value::Set(set)) => set.len() > 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            (
+                "strings.render_template",
+                &[r#""{{.a.b}} {{ $.c }}""#, r#"{"a": {"b": 1.50}, "c": [1, "x", null, {"k": true}]}"#],
+                r#""1.50 [1 x <nil> map[k:true]]""#,
+            ),
+            (
+                "strings.render_template",
+                &[r#""{{range $i, $n := .l}}{{if $i}},{{end}}{{$n}}{{end}}""#, r#"{"l": ["a", "b"]}"#],
+                r#""a,b""#,
+            ),
+            (
+                "strings.render_template",
+                &[r#""{{range .m}}<{{.}}>{{else}}none{{end}}""#, r#"{"m": {"a": "x", "b": 1}}"#],
+                r#""<x><1>""#,
+            ),
+            (
+                "strings.render_template",
+                &[r#""{{range .m}}{{else}}none{{end}}{{.x.y}}""#, "{}"],
+                r#""none<undefined>""#,
+            ),
+            (
+                "strings.render_template",
+                &[r#""{{with .a}}{{.b}}{{else}}no{{end}}""#, r#"{"a": {"b": "yes"}}"#],
+                r#""yes""#,
+            ),
+            (
+                "strings.render_template",
+                &[r#""{{if .n}}t{{else if .s}}u{{else}}f{{end}}""#, r#"{"n": "", "s": 0}"#],
+                r#""u""#,
+            ),
+            ("strings.render_template", &[r#""a {{- .x -}} b{{/* c */}}""#, r#"{"x": 1}"#], r#""a1b""#),
+            (
+                "strings.render_template",
+                &[r#""{{$x := .a}}{{with .b}}{{$x = .}}{{end}}{{$x}}""#, r#"{"a": 1, "b": 2}"#],
+                r#""2""#,
+            ),
+            ("strings.render_template", &[r#""{{.a.b}}""#, r#"{"a": "s"}"#], "error"),
+            ("strings.render_template", &[r#""{{.a""#, "{}"], "error"),
+            ("strings.render_template", &[r#""{{$x}}""#, "{}"], "error"),
+            ("strings.render_template", &[r#""{{end}}""#, "{}"], "error"),
+            ("strings.render_template", &[r#""{{if .a}}""#, "{}"], "error"),
+            ("strings.render_template", &[r#""{{.a}}""#, r#"{"a": {"$set": [1]}}"#], "error"),
+            ("strings.render_template", &[r#""{{.a}}""#, r#"{"a": "\u0001"}"#], "error"),
+            ("strings.render_template", &[r#""{{.a}}""#, r#"{"a": null}"#], r#""<undefined>""#),
+            ("strings.render_template", &[r#""""#, "{}"], r#""""#),
+            ("strings.render_template", &[r#""{{.a}}""#, "[]"], "operand: operand 2 must be object but got array"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn what_is_not_supported() {
+        let is_supported = |text| !matches!(Parser::parse(text), Err(Failure::Unsupported(_)));
+        for text in ["{{print .a}}", "{{.a | len}}", "{{\"}}\"}}", "{{define \"a\"}}{{end}}", "{{break}}", "{{1}}"] {
+            assert!(!is_supported(text), "{text}");
+        }
+        for text in ["", "{{.a}}", "{{", "{{$x}}", "{{range $i, $x := .a}}{{$i}}{{end}}"] {
+            assert!(is_supported(text), "{text}");
+        }
+        check(FUNCTIONS, &[("strings.render_template", &[r#""{{print .a}}""#, "{}"], "unsupported")]);
     }
 }

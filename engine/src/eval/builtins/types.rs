@@ -98,3 +98,32 @@ fn only(args: &[&Value], name: &str) -> Result<Value, Failure> {
         other => Err(operand::wrong_type(1, other, &[name])),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("type_name", &[r#"{"$set": []}"#], r#""set""#),
+            ("type_name", &["null"], r#""null""#),
+            ("is_number", &["1"], "true"),
+            ("is_set", &["[]"], "false"),
+            ("is_object", &["{}"], "true"),
+            ("is_string", &[r#""a""#], "true"),
+            ("is_boolean", &["null"], "false"),
+            ("is_array", &["[]"], "true"),
+            ("is_null", &["null"], "true"),
+            ("cast_array", &[r#"{"$set": [1, 2]}"#], "[1, 2]"),
+            ("cast_array", &["1"], "operand: operand 1 must be one of {array, set} but got number"),
+            ("cast_set", &["[1, 1.0, 2]"], "{1, 2}"),
+            ("cast_string", &["1"], "operand: operand 1 must be string but got number"),
+            ("cast_null", &["null"], "null"),
+            ("cast_boolean", &["true"], "true"),
+            ("cast_object", &["[]"], "operand: operand 1 must be object but got array"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+}

@@ -217,3 +217,54 @@ impl Decimal {
         BigUint::parse_bytes(self.digits.as_bytes(), 10).unwrap_or(BigUint::ZERO)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::check;
+    use super::*;
+
+    #[test]
+    fn as_in_opa() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("units.parse", &[r#""1.5Gi""#], "1610612736"),
+            ("units.parse", &[r#""100m""#], "0.1000000000"),
+            ("units.parse", &[r#""0.1m""#], "0.0001000000"),
+            ("units.parse", &[r#""1M""#], "1000000"),
+            ("units.parse", &[r#""1e3k""#], "1000000"),
+            ("units.parse", &[r#""-2.5""#], "-2.5000000000"),
+            ("units.parse", &[r#""10KB""#], "error"),
+            ("units.parse", &[r#""1 k""#], "error"),
+            ("units.parse", &[r#""k""#], "error"),
+            ("units.parse", &[r#""1.2.3""#], "error"),
+            ("units.parse", &[r#""1e1234567""#], "error"),
+            ("units.parse", &[r#""1e-100""#], "0.0000000000"),
+            ("units.parse", &[r#""12345678901234567890.123456789012""#], "12345678901234567890.1234567890"),
+            ("units.parse", &["1"], "operand: operand 1 must be string but got number"),
+            ("units.parse_bytes", &[r#""10KB""#], "10000"),
+            ("units.parse_bytes", &[r#""1.5kib""#], "1536"),
+            ("units.parse_bytes", &[r#""0.3EiB""#], "345876451382054092"),
+            ("units.parse_bytes", &[r#""1e""#], "1000000000000000000"),
+            ("units.parse_bytes", &[r#""1e5""#], "100000"),
+            ("units.parse_bytes", &[r#""GB""#], "error"),
+            ("units.parse_bytes", &[r#""1x""#], "error"),
+            ("units.parse_bytes", &[r#""\"5\"mb""#], "5000000"),
+            ("units.parse_bytes", &[r#""1-2""#], "error"),
+            ("units.parse_bytes", &[r#""1e-999999""#], "0"),
+            ("units.parse_bytes", &[r#""1K""#], "1000"),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    #[test]
+    fn what_is_too_large_ends_the_evaluation() {
+        let digits = format!("\"{}\"", "1".repeat(5_000));
+        let too_large = "limit: a value too large";
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("units.parse", &[&digits], too_large),
+            ("units.parse", &[r#""1e999999""#], too_large),
+            ("units.parse_bytes", &[&digits], too_large),
+            ("units.parse_bytes", &[r#""1e999999""#], too_large),
+        ];
+        check(FUNCTIONS, cases);
+    }
+}

@@ -116,9 +116,8 @@ fn parse_key_pair(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failu
     } else {
         vec![certificates]
     };
-    let leaf = certificates.first().ok_or_else(|| {
-        Failure::error("tls: failed to find any PEM data in certificate input")
-    })?;
+    let leaf =
+        certificates.first().ok_or_else(|| Failure::error("tls: failed to find any PEM data in certificate input"))?;
     let key = if key.starts_with(b"-----BEGIN") {
         let is_key = |label: &[u8]| label == b"PRIVATE KEY" || label.ends_with(b" PRIVATE KEY");
         let mut blocks = std::iter::successors(pem::decode(&key), |(_, rest)| pem::decode(rest));
@@ -129,7 +128,9 @@ fn parse_key_pair(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failu
     };
     let leaf = Certificate::parse(leaf)?;
     let key = match any_private_key(&key)? {
-        PrivateKey::X25519 { .. } => return Err(Failure::error("tls: found unknown private key type in PKCS#8 wrapping")),
+        PrivateKey::X25519 { .. } => {
+            return Err(Failure::error("tls: found unknown private key type in PKCS#8 wrapping"));
+        }
         key => key,
     };
     match &leaf.public_key {
@@ -242,4 +243,195 @@ fn text(tag: u8, bytes: &[u8]) -> Option<String> {
 fn sequence(bytes: &[u8]) -> Option<Der<'_>> {
     let mut outer = Der(bytes);
     outer.within(der::SEQUENCE).filter(|_| outer.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::testing::{check, text_of, value};
+    use super::*;
+
+    /// A certificate and its issuer's in front.
+    const CA_AND_LEAF: &str = "\
+        \"MIHiMIGVoAMCAQICAQEwBQYDK2VwMA8xDTALBgNVBAMMBFJvb3QwHhcNNjAwMTAxMDAwMDAwWhcNNDkwMTAxMDAwMDAwWjAPMQ0wCwYDVQ\
+        QDDARSb290MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1yjFjAUMBIGA1UdEwEB/wQIMAYBAf8CAQEwBQYDK2\
+        VwA0EAhu7XDZYEUzLDujN9nLIXTu1egcnsnYrqWfYKLRRZw52qUAr7ARp6Dpav0X59KgrMONUZNKn0ize1zfYI+oUQCDCCAS0wgeCgAwIBAg\
+        IBBzAFBgMrZXAwDzENMAsGA1UEAwwEUm9vdDAeFw02MDAxMDEwMDAwMDBaFw00OTAxMDEwMDAwMDBaMCExEDAOBgNVBAoMB0V4YW1wbGUxDT\
+        ALBgNVBAMMBGxlYWYwKjAFBgMrZXADIQCBOXcOqH0XX1ajVGbDTH7My42KkbTuN6Jd9g9bj8mzlKNPME0wNgYDVR0RBC8wLYINYS5leGFtcG\
+        xlLmNvbYcECgAAAYYWc3BpZmZlOi8vZXhhbXBsZS5jb20vYTATBgNVHSUEDDAKBggrBgEFBQcDATAFBgMrZXADQQClwQz6/6XtekDWKnGc/s\
+        Ky7c/BOxuomGHq3VodHSSDZcLd8qFceWphOYAXW5rYnNnmr27DOIWgt24L5aWcwzwC\"";
+
+    /// The first of them alone.
+    const LEAF: &str = "\
+        \"MIIBLTCB4KADAgECAgEHMAUGAytlcDAPMQ0wCwYDVQQDDARSb290MB4XDTYwMDEwMTAwMDAwMFoXDTQ5MDEwMTAwMDAwMFowITEQMA4GA1\
+        UECgwHRXhhbXBsZTENMAsGA1UEAwwEbGVhZjAqMAUGAytlcAMhAIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOUo08wTTA2BgNVHR\
+        EELzAtgg1hLmV4YW1wbGUuY29thwQKAAABhhZzcGlmZmU6Ly9leGFtcGxlLmNvbS9hMBMGA1UdJQQMMAoGCCsGAQUFBwMBMAUGAytlcANBAK\
+        XBDPr/pe16QNYqcZz+wrLtz8E7G6iYYerdWh0dJINlwt3yoVx5amE5gBdbmtic2eavbsM4haC3bgvlpZzDPAI=\"";
+
+    /// A request.
+    const REQUEST: &str = "\
+        \"MIG5MG0CAQAwDzENMAsGA1UEAwwEbGVhZjAqMAUGAytlcAMhAIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOUoCswKQYJKoZIhv\
+        cNAQkOMRwwGjAYBgNVHREEETAPgg1hLmV4YW1wbGUuY29tMAUGAytlcANBAMbskMW40SOBFebGE8nWLwvYcxIOQq3jIIaObhzNSams3Vzdci\
+        DVwaVuORBxrObifDdnDMSAxr8IjR2S01SeRwQ=\"";
+
+    /// The certificate again.
+    const LEAF_PEM: &str = "\
+        \"-----BEGIN CERTIFICATE-----\\nMIIBLTCB4KADAgECAgEHMAUGAytlcDAPMQ0wCwYDVQQDDARSb290MB4XDTYwMDEw\\nMTAwMDAwM\
+        FoXDTQ5MDEwMTAwMDAwMFowITEQMA4GA1UECgwHRXhhbXBsZTENMAsG\\nA1UEAwwEbGVhZjAqMAUGAytlcAMhAIE5dw6ofRdfVqNUZsNMfs\
+        zLjYqRtO43ol32\\nD1uPybOUo08wTTA2BgNVHREELzAtgg1hLmV4YW1wbGUuY29thwQKAAABhhZzcGlm\\nZmU6Ly9leGFtcGxlLmNvbS9h\
+        MBMGA1UdJQQMMAoGCCsGAQUFBwMBMAUGAytlcANB\\nAKXBDPr/pe16QNYqcZz+wrLtz8E7G6iYYerdWh0dJINlwt3yoVx5amE5gBdbmtic\
+        \\n2eavbsM4haC3bgvlpZzDPAI=\\n-----END CERTIFICATE-----\\n\"";
+
+    /// Its key.
+    const KEY: &str = "\
+        \"-----BEGIN PRIVATE KEY-----\\nMC4CAQAwBQYDK2VwBCIEIAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC\\n-----END \
+        PRIVATE KEY-----\\n\"";
+
+    /// Another key.
+    const OTHER_KEY: &str = "\
+        \"-----BEGIN PRIVATE KEY-----\\nMC4CAQAwBQYDK2VwBCIEIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB\\n-----END \
+        PRIVATE KEY-----\\n\"";
+
+    #[test]
+    fn refused() {
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("crypto.x509.parse_certificates", &[r#""""#], "[]"),
+            ("crypto.x509.parse_certificates", &[r#""x""#], "error"),
+            ("crypto.x509.parse_certificates", &[r#""MAA=""#], "error"),
+            ("crypto.x509.parse_certificates", &["1"], "operand: operand 1 must be string but got number"),
+            ("crypto.x509.parse_and_verify_certificates", &[LEAF], "[false, []]"),
+            ("crypto.x509.parse_and_verify_certificates", &[KEY], "[false, []]"),
+            ("crypto.x509.parse_and_verify_certificates", &[r#""x""#], "[false, []]"),
+            (
+                "crypto.x509.parse_and_verify_certificates_with_options",
+                &[CA_AND_LEAF, r#"{"DNSName": "b.example.com"}"#],
+                "[false, []]",
+            ),
+            (
+                "crypto.x509.parse_and_verify_certificates_with_options",
+                &[CA_AND_LEAF, r#"{"KeyUsages": ["KeyUsageClientAuth"]}"#],
+                "[false, []]",
+            ),
+            (
+                "crypto.x509.parse_and_verify_certificates_with_options",
+                &[CA_AND_LEAF, r#"{"CurrentTime": 2540000000000000000}"#],
+                "[false, []]",
+            ),
+            (
+                "crypto.x509.parse_and_verify_certificates_with_options",
+                &[CA_AND_LEAF, r#"{"CurrentTime": -400000000000000000}"#],
+                "[false, []]",
+            ),
+            ("crypto.x509.parse_and_verify_certificates_with_options", &[CA_AND_LEAF, r#"{"what": 1}"#], "error"),
+            ("crypto.x509.parse_and_verify_certificates_with_options", &[CA_AND_LEAF, r#"{"DNSName": 1}"#], "error"),
+            (
+                "crypto.x509.parse_and_verify_certificates_with_options",
+                &[CA_AND_LEAF, r#"{"MaxConstraintComparisons": "x"}"#],
+                "error",
+            ),
+            (
+                "crypto.x509.parse_and_verify_certificates_with_options",
+                &[CA_AND_LEAF, r#"{"KeyUsages": ["what"]}"#],
+                "error",
+            ),
+            ("crypto.x509.parse_certificate_request", &[r#""x""#], "error"),
+            ("crypto.x509.parse_certificate_request", &[r#""MAA=""#], "error"),
+            ("crypto.x509.parse_certificate_request", &[r#""""#], "error"),
+            ("crypto.x509.parse_keypair", &[LEAF_PEM, OTHER_KEY], "error"),
+            ("crypto.x509.parse_keypair", &[r#""""#, r#""""#], "error"),
+            ("crypto.x509.parse_rsa_private_key", &[r#""""#], "error"),
+            (
+                "crypto.x509.parse_rsa_private_key",
+                &[KEY],
+                r#"{"crv": "Ed25519", "d": "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI", "kty": "OKP", "x": "gTl3Dqh9F19Wo1Rmw0x-zMuNipG07jeiXfYPW4_Js5Q"}"#,
+            ),
+        ];
+        check(FUNCTIONS, cases);
+    }
+
+    /// Fields of a certificate and of a request.
+    #[test]
+    fn fields() {
+        let cases: &[(&str, &str, &str)] = &[
+            (LEAF, "DNSNames", r#"["a.example.com"]"#),
+            (LEAF, "IPAddresses", r#"["10.0.0.1"]"#),
+            (LEAF, "ExtKeyUsage", "[1]"),
+            (
+                LEAF,
+                "Issuer",
+                r#"{"CommonName": "Root", "Country": null, "ExtraNames": null, "Locality": null, "Names": [{"Type": [2, 5, 4, 3], "Value": "Root"}], "Organization": null, "OrganizationalUnit": null, "PostalCode": null, "Province": null, "SerialNumber": "", "StreetAddress": null}"#,
+            ),
+            (LEAF, "NotAfter", r#""2049-01-01T00:00:00Z""#),
+            (LEAF, "NotBefore", r#""1960-01-01T00:00:00Z""#),
+            (LEAF, "PublicKey", r#""gTl3Dqh9F19Wo1Rmw0x+zMuNipG07jeiXfYPW4/Js5Q=""#),
+            (LEAF, "PublicKeyAlgorithm", "4"),
+            (LEAF, "SerialNumber", "7"),
+            (LEAF, "SignatureAlgorithm", "16"),
+            (
+                LEAF,
+                "Subject",
+                r#"{"CommonName": "leaf", "Country": null, "ExtraNames": null, "Locality": null, "Names": [{"Type": [2, 5, 4, 10], "Value": "Example"}, {"Type": [2, 5, 4, 3], "Value": "leaf"}], "Organization": ["Example"], "OrganizationalUnit": null, "PostalCode": null, "Province": null, "SerialNumber": "", "StreetAddress": null}"#,
+            ),
+            (LEAF, "URIStrings", r#"["spiffe://example.com/a"]"#),
+            (LEAF, "Version", "3"),
+            (
+                LEAF,
+                "URIs",
+                r#"[{"ForceQuery": false, "Fragment": "", "Host": "example.com", "OmitHost": false, "Opaque": "", "Path": "/a", "RawFragment": "", "RawPath": "", "RawQuery": "", "Scheme": "spiffe", "User": null}]"#,
+            ),
+            (LEAF, "IsCA", "false"),
+            (LEAF, "MaxPathLen", "0"),
+            (
+                REQUEST,
+                "Attributes",
+                r#"[{"Type": [1, 2, 840, 113549, 1, 9, 14], "Value": [[{"Type": [2, 5, 29, 17], "Value": "MA+CDWEuZXhhbXBsZS5jb20="}]]}]"#,
+            ),
+            (REQUEST, "DNSNames", r#"["a.example.com"]"#),
+            (
+                REQUEST,
+                "Extensions",
+                r#"[{"Critical": false, "Id": [2, 5, 29, 17], "Value": "MA+CDWEuZXhhbXBsZS5jb20="}]"#,
+            ),
+            (REQUEST, "PublicKeyAlgorithm", "4"),
+            (
+                REQUEST,
+                "Subject",
+                r#"{"CommonName": "leaf", "Country": null, "ExtraNames": null, "Locality": null, "Names": [{"Type": [2, 5, 4, 3], "Value": "leaf"}], "Organization": null, "OrganizationalUnit": null, "PostalCode": null, "Province": null, "SerialNumber": "", "StreetAddress": null}"#,
+            ),
+            (REQUEST, "Version", "0"),
+        ];
+        for (operand, name, expected) in cases {
+            let function: Function = if *operand == LEAF { parse_certificates } else { parse_request };
+            let operand = value(operand);
+            let got = text_of(|ctx| {
+                let parsed = function(ctx, &[&operand])?;
+                let first = parsed.get(&Value::from(0_i64));
+                Ok(first.unwrap_or(&parsed).get(&Value::from(*name)).cloned().unwrap_or(Value::Null))
+            });
+            assert_eq!(got, *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn verified() {
+        let options = |text: &str| {
+            text_of(|ctx| {
+                let verified = parse_and_verify_with_options(ctx, &[&value(CA_AND_LEAF), &value(text)])?;
+                Ok(verified.get(&Value::from(0_i64)).cloned().unwrap_or(Value::Null))
+            })
+        };
+        for text in [
+            r#"{"DNSName": "a.example.com", "CurrentTime": 0}"#,
+            r#"{"DNSName": "10.0.0.1"}"#,
+            r#"{"KeyUsages": ["KeyUsageServerAuth"]}"#,
+            r#"{"KeyUsages": {"$set": ["KeyUsageAny"]}}"#,
+        ] {
+            assert_eq!(options(text), "true", "{text}");
+        }
+    }
+
+    #[test]
+    fn pairs() {
+        let pair = text_of(|ctx| parse_key_pair(ctx, &[&value(LEAF_PEM), &value(KEY)]));
+        assert!(pair.starts_with(&format!("{{\"Certificate\": [{LEAF}], \"Leaf\": {{")), "{pair}");
+    }
 }

@@ -80,6 +80,14 @@ impl<'a> Der<'a> {
         Some(Element { tag, content: full.get(header..)?, full })
     }
 
+    /// An element as Go's `encoding/asn1` reads one that may be anything, its tag of any size.
+    pub(in super::super) fn any_tagged(&mut self) -> Option<Element<'a>> {
+        let (tag, before, length) = self.header()?;
+        let full = self.0.get(..before.checked_add(length)?)?;
+        self.0 = self.0.get(full.len()..)?;
+        Some(Element { tag, content: full.get(before..)?, full })
+    }
+
     /// The content of an element with this tag.
     pub(in super::super) fn read(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.any().filter(|element| element.tag == tag).map(|element| element.content)
@@ -104,9 +112,9 @@ impl<'a> Der<'a> {
         if self.peek(tag) { self.read(tag).map(Some) } else { Some(None) }
     }
 
-    /// The next element's first byte, the length of what stands before its content, and that of the content, which may be
-    /// longer than what is left. Unlike [`any`](Self::any), tags may have any size: so Go's `encoding/asn1` looks at
-    /// what may be there and needn't.
+    /// The next element's first byte, the length of what stands before its content, and that of the content, which may
+    /// be longer than what is left. Unlike in [`any`](Self::any), tags may have any size: so Go's `encoding/asn1` looks
+    /// at what may be there and needn't.
     pub(in super::super) fn header(&self) -> Option<(u8, usize, usize)> {
         let first = *self.0.first()?;
         let mut at = 1;
@@ -114,7 +122,7 @@ impl<'a> Der<'a> {
             let rest = self.0.get(1..)?;
             let length = rest.iter().position(|byte| byte & 0x80 == 0)? + 1;
             let tag = rest.get(..length)?.iter().fold(0_u64, |tag, byte| tag << 7 | u64::from(byte & 0x7f));
-            if length > 5 || rest.first() == Some(&0x80) || tag < 0x1f || tag > 0x7fff_ffff {
+            if length > 5 || rest.first() == Some(&0x80) || !(0x1f..=0x7fff_ffff).contains(&tag) {
                 return None;
             }
             at += length;
@@ -175,8 +183,7 @@ impl<'a> Der<'a> {
     }
 
     pub(in super::super) fn int_tagged(&mut self, tag: u8) -> Option<i64> {
-        let bytes = self.read(tag).and_then(shortest)?;
-        i64::try_from(BigInt::from_signed_bytes_be(bytes.get(..9).unwrap_or(bytes))).ok()
+        self.read(tag).and_then(int)
     }
 
     pub(in super::super) fn oid(&mut self) -> Option<Oid> {
@@ -196,6 +203,12 @@ impl<'a> Bits<'a> {
         let clean = bytes.last().map_or(*padding == 0, |last| last & mask == 0);
         clean.then_some(Bits { bytes, padding: *padding })
     }
+}
+
+/// The integer of these bytes, if it isn't too large.
+pub(in super::super) fn int(bytes: &[u8]) -> Option<i64> {
+    let bytes = shortest(bytes)?;
+    i64::try_from(BigInt::from_signed_bytes_be(bytes.get(..9).unwrap_or(bytes))).ok()
 }
 
 /// An integer's bytes, if there are no more than needed.
@@ -313,7 +326,15 @@ mod tests {
 
     #[test]
     fn lengths_are_in_their_shortest_form() {
-        for bad in [&[4, 0x80][..], &[4, 0x81, 0x7f], &[4, 0x82, 0, 0x80], &[4, 2, 1], &[0x1f, 0], &[4], &[4, 0x85, 0, 0, 0, 0, 1]] {
+        for bad in [
+            &[4, 0x80][..],
+            &[4, 0x81, 0x7f],
+            &[4, 0x82, 0, 0x80],
+            &[4, 2, 1],
+            &[0x1f, 0],
+            &[4],
+            &[4, 0x85, 0, 0, 0, 0, 1],
+        ] {
             assert!(Der(bad).any().is_none(), "{bad:x?}");
         }
         let long = write(OCTET_STRING, &[7; 300]);

@@ -1,12 +1,12 @@
 //! Keys: read as Go's `crypto/x509` reads them, and shown as `encoding/json` shows Go's structures of them.
 
-use aws_lc_rs::{agreement, signature};
 use aws_lc_rs::signature::KeyPair as _;
+use aws_lc_rs::{agreement, signature};
 use num_bigint::{BigInt, BigUint, Sign};
 
-use super::super::encoding::base64;
 use super::super::Failure;
-use super::der::{self, Bits, Der, OCTET_STRING, Oid};
+use super::super::encoding::base64;
+use super::der::{self, Bits, Der, Element, OCTET_STRING, Oid};
 use crate::eval::value::{Number, Value};
 
 /// Bits of an RSA modulus. Nobody has longer ones, and time grows with their square.
@@ -81,13 +81,22 @@ pub(in super::super) struct Algorithm<'a> {
 }
 
 impl<'a> Algorithm<'a> {
-    /// The content of an `AlgorithmIdentifier`.
-    pub(in super::super) fn read(mut der: Der<'a>) -> Result<Self, Failure> {
+    /// The content of an `AlgorithmIdentifier` of a certificate.
+    pub(in super::super) fn read(der: Der<'a>) -> Result<Self, Failure> {
+        Self::read_by(der, Der::any)
+    }
+
+    /// One of anything else, which Go reads by its `encoding/asn1`.
+    pub(in super::super) fn read_elsewhere(der: Der<'a>) -> Result<Self, Failure> {
+        Self::read_by(der, Der::any_tagged)
+    }
+
+    fn read_by(mut der: Der<'a>, any: fn(&mut Der<'a>) -> Option<Element<'a>>) -> Result<Self, Failure> {
         let oid = der.oid().ok_or_else(|| malformed("x509: malformed OID"))?;
         if der.is_empty() {
             return Ok(Self { oid, parameters: &[] });
         }
-        let parameters = der.any().ok_or_else(|| malformed("x509: malformed parameters"))?.full;
+        let parameters = any(&mut der).ok_or_else(|| malformed("x509: malformed parameters"))?.full;
         Ok(Self { oid, parameters })
     }
 
@@ -223,7 +232,8 @@ impl PublicKey {
                 RsaPublic::new(n, e).map(Self::Rsa)
             }
             EC => {
-                let curve = Der(algorithm.parameters).oid().ok_or_else(|| malformed("x509: invalid ECDSA parameters"))?;
+                let curve =
+                    Der(algorithm.parameters).oid().ok_or_else(|| malformed("x509: invalid ECDSA parameters"))?;
                 let curve = Curve::of(&curve).ok_or_else(|| malformed("x509: unsupported elliptic curve"))?;
                 let key = EcPublic::new(curve, data);
                 key.map(Self::Ec).ok_or_else(|| malformed("ecdsa: invalid uncompressed public key"))
@@ -271,7 +281,7 @@ impl PublicKey {
         if !whole {
             return Err(malformed("x509: trailing data after ASN.1 of public-key"));
         }
-        Self::read(&Algorithm::read(algorithm)?, key)
+        Self::read(&Algorithm::read_elsewhere(algorithm)?, key)
     }
 
     /// As Go shows it in JSON.
@@ -366,7 +376,7 @@ impl PrivateKey {
             Some((info.sequence()?, info.read(OCTET_STRING)?))
         };
         let (algorithm, key) = parts().ok_or_else(|| malformed("asn1: structure error"))?;
-        let algorithm = Algorithm::read(algorithm)?;
+        let algorithm = Algorithm::read_elsewhere(algorithm)?;
         let embedded = |kind: &str, failure: Failure| match failure {
             Failure::Error(what) => {
                 Failure::error(format!("x509: failed to parse {kind} private key embedded in PKCS#8: {what}"))
@@ -480,7 +490,13 @@ impl PrivateKey {
             Self::Ec { public, d } => {
                 let (x, y) = public.coordinates();
                 let name = Value::from(public.curve.name());
-                object(vec![("kty", Value::from("EC")), ("crv", name), ("x", bytes(x)), ("y", bytes(y)), ("d", bytes(d))])
+                object(vec![
+                    ("kty", Value::from("EC")),
+                    ("crv", name),
+                    ("x", bytes(x)),
+                    ("y", bytes(y)),
+                    ("d", bytes(d)),
+                ])
             }
             Self::Ed25519 { seed, public } => octet_pair("Ed25519", bytes(public), bytes(seed)),
             Self::X25519 { d, public } => octet_pair("X25519", bytes(public), bytes(d)),

@@ -96,11 +96,7 @@ mod tests {
 
     fn decoded(text: &str) -> Option<(String, Vec<u8>, String)> {
         let (block, rest) = decode(text.as_bytes())?;
-        Some((
-            String::from_utf8(block.label.to_vec()).unwrap(),
-            block.bytes,
-            String::from_utf8(rest.to_vec()).unwrap(),
-        ))
+        Some((String::from_utf8(block.label.to_vec()).unwrap(), block.bytes, String::from_utf8(rest.to_vec()).unwrap()))
     }
 
     #[test]
@@ -109,8 +105,16 @@ mod tests {
         assert_eq!(decoded("-----BEGIN A-----\nYQ==\n-----END A-----\nrest"), block(b"a", "rest"));
         assert_eq!(decoded("x\n-----BEGIN A-----\r\nk: v\r\n\r\nYQ==\r\n-----END A-----\r\n"), block(b"a", ""));
         assert_eq!(decoded("-----BEGIN A-----\n-----END A-----"), block(b"", ""));
-        assert_eq!(decoded("-----BEGIN B-----\n!\n-----END B-----\n-----BEGIN A-----\nYQ==\n-----END A-----"), block(b"a", ""));
-        for none in ["", "-----BEGIN A-----\nYQ==", "-----BEGIN A-----\nYQ==\n-----END B-----\n", "x-----BEGIN A-----\nYQ==\n-----END A-----"] {
+        assert_eq!(
+            decoded("-----BEGIN B-----\n!\n-----END B-----\n-----BEGIN A-----\nYQ==\n-----END A-----"),
+            block(b"a", "")
+        );
+        for none in [
+            "",
+            "-----BEGIN A-----\nYQ==",
+            "-----BEGIN A-----\nYQ==\n-----END B-----\n",
+            "x-----BEGIN A-----\nYQ==\n-----END A-----",
+        ] {
             assert_eq!(decoded(none), None, "{none}");
         }
     }

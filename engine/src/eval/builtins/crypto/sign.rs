@@ -1,5 +1,6 @@
-//! Signatures: verified and made by aws-lc-rs. What it leaves out and Go does — RSA of other lengths than 2048 to 8192
-//! bits, salts of any length in PSS — is verified here, with nothing secret in it (RFC 8017, sections 8.1.2, 8.2.2, 9.1).
+//! Signatures: verified and made by aws-lc-rs. What it leaves out and Go does (RSA of other lengths than 2048 to 8192
+//! bits, salts of any length in PSS) is verified here, with nothing secret in it: RFC 8017, sections 8.1.2, 8.2.2 and
+//! 9.1.
 
 use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::{hmac, rand, rsa, signature};
@@ -97,9 +98,9 @@ pub(in super::super) fn verify_rsa(
         let e = key.e.unsigned_abs().to_be_bytes();
         let e: Vec<u8> = e.into_iter().skip_while(|byte| *byte == 0).collect();
         let components = signature::RsaPublicKeyComponents { n, e };
-        let verified = components.to_parsed_public_key(algorithm).is_ok_and(|key| {
-            key.verify_digest_sig(digest, signature).is_ok()
-        });
+        let verified = components
+            .to_parsed_public_key(algorithm)
+            .is_ok_and(|key| key.verify_digest_sig(digest, signature).is_ok());
         if verified || padding != Padding::PssAnySalt {
             return Ok(verified);
         }
@@ -112,7 +113,9 @@ pub(in super::super) fn verify_rsa(
     let message = message.modpow(&BigUint::from(key.e.unsigned_abs()), &key.n).to_bytes_be();
     let encoded = [vec![0; key.size().saturating_sub(message.len())], message].concat();
     Ok(match padding {
-        Padding::Pkcs1 => encode_pkcs1(hash, digest.as_ref(), encoded.len()).is_some_and(|expected| expected == encoded),
+        Padding::Pkcs1 => {
+            encode_pkcs1(hash, digest.as_ref(), encoded.len()).is_some_and(|expected| expected == encoded)
+        }
         Padding::Pss => verify_pss(hash, digest.as_ref(), &encoded, bits, Some(hash.size())),
         Padding::PssAnySalt => verify_pss(hash, digest.as_ref(), &encoded, bits, None),
     })
@@ -137,7 +140,8 @@ fn verify_pss(hash: Hash, digest: &[u8], encoded: &[u8], bits: u64, salt: Option
     let bits = bits.saturating_sub(1);
     let size = usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX);
     // A modulus of one bit more than whole bytes has a byte in front that isn't part of it.
-    let Some((front, encoded)) = encoded.len().checked_sub(size).and_then(|front| encoded.split_at_checked(front)) else {
+    let Some((front, encoded)) = encoded.len().checked_sub(size).and_then(|front| encoded.split_at_checked(front))
+    else {
         return false;
     };
     let Some((0xbc, encoded)) = encoded.split_last() else { return false };
@@ -150,9 +154,7 @@ fn verify_pss(hash: Hash, digest: &[u8], encoded: &[u8], bits: u64, salt: Option
     if front.iter().any(|byte| *byte != 0) || masked.first().is_none_or(|byte| byte & !used != 0) {
         return false;
     }
-    let mask = (0_u32..).flat_map(|counter| {
-        hash.of(&[h, &counter.to_be_bytes()].concat()).as_ref().to_vec()
-    });
+    let mask = (0_u32..).flat_map(|counter| hash.of(&[h, &counter.to_be_bytes()].concat()).as_ref().to_vec());
     let mut block: Vec<u8> = masked.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
     if let Some(first) = block.first_mut() {
         *first &= used;

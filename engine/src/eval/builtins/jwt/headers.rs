@@ -289,7 +289,8 @@ mod tests {
 
     #[test]
     fn lenient() {
-        let headers = Headers::read(r#" {"alg":"RS\u0032","alg":"x","n":+-1.e,"t\u0079p":"J\wT","i":[inf, -nan, {}]} "#).unwrap();
+        let headers =
+            Headers::read(r#" {"alg":"RS\u0032","alg":"x","n":+-1.e,"t\u0079p":"J\wT","i":[inf, -nan, {}]} "#).unwrap();
         assert_eq!(headers.string("alg").as_deref(), Ok("RS2"));
         assert_eq!(headers.string("typ").as_deref(), Ok("J\\wT"));
         assert_eq!(headers.string("n").unwrap_err(), "value doesn't contain string; it contains number");

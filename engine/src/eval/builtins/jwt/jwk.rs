@@ -1,5 +1,5 @@
-//! Keys to verify and sign tokens with: JSON Web Keys and sets of them (RFC 7517), as OPA's library (lestrrat-go/jwx v3)
-//! takes them, certificates, and public keys in PEM.
+//! Keys to verify and sign tokens with: JSON Web Keys and sets of them (RFC 7517), as OPA's library (lestrrat-go/jwx
+//! v3) takes them, certificates, and public keys in PEM.
 
 use num_bigint::BigUint;
 
@@ -35,7 +35,10 @@ pub(super) enum Material {
     /// The numbers of an RSA key, not looked at yet.
     RsaPrivate(RsaPrivate),
     /// A point and a number that may not belong together.
-    EcPrivate { public: EcPublic, d: Vec<u8> },
+    EcPrivate {
+        public: EcPublic,
+        d: Vec<u8>,
+    },
     /// A certificate's key of an unknown algorithm.
     None,
 }
@@ -301,7 +304,8 @@ impl Jwk {
 
     /// The key itself (`jwk.Export`).
     fn material(&self) -> Result<Material, Failure> {
-        let missing = |name: &str| Failure::error(format!("jwk.Export: failed to export jwk.Key: missing \"{name}\" value"));
+        let missing =
+            |name: &str| Failure::error(format!("jwk.Export: failed to export jwk.Key: missing \"{name}\" value"));
         let numbers = &self.numbers;
         let fixed = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         match (self.kty, self.curve, self.private) {
@@ -338,7 +342,9 @@ impl Jwk {
                 Ok(Material::Private(key))
             }
             (Kty::Okp, Some(Crv::X25519), _) => Ok(Material::Public(PublicKey::X25519)),
-            (Kty::Ec | Kty::Okp, ..) => Err(Failure::error("jwk.Export: failed to export jwk.Key: invalid curve algorithm")),
+            (Kty::Ec | Kty::Okp, ..) => {
+                Err(Failure::error("jwk.Export: failed to export jwk.Key: invalid curve algorithm"))
+            }
         }
     }
 
@@ -456,9 +462,45 @@ fn check_chain(budget: &mut Budget, text: &str) -> Result<(), Failure> {
 
 /// What `alg` may say (RFC 7518, section 3.1, 4.1 and 5.1, and RFC 8037).
 const ALGORITHMS: &[&str] = &[
-    "ES256", "ES256K", "ES384", "ES512", "EdDSA", "Ed25519", "HS256", "HS384", "HS512", "none", "PS256", "PS384", "PS512",
-    "RS256", "RS384", "RS512", "A128GCMKW", "A128KW", "A192GCMKW", "A192KW", "A256GCMKW", "A256KW", "dir", "ECDH-ES",
-    "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW", "PBES2-HS256+A128KW", "PBES2-HS384+A192KW", "PBES2-HS512+A256KW",
-    "RSA1_5", "RSA-OAEP", "RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512", "A128CBC-HS256", "A128GCM", "A192CBC-HS384",
-    "A192GCM", "A256CBC-HS512", "A256GCM",
+    "ES256",
+    "ES256K",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "Ed25519",
+    "HS256",
+    "HS384",
+    "HS512",
+    "none",
+    "PS256",
+    "PS384",
+    "PS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "A128GCMKW",
+    "A128KW",
+    "A192GCMKW",
+    "A192KW",
+    "A256GCMKW",
+    "A256KW",
+    "dir",
+    "ECDH-ES",
+    "ECDH-ES+A128KW",
+    "ECDH-ES+A192KW",
+    "ECDH-ES+A256KW",
+    "PBES2-HS256+A128KW",
+    "PBES2-HS384+A192KW",
+    "PBES2-HS512+A256KW",
+    "RSA1_5",
+    "RSA-OAEP",
+    "RSA-OAEP-256",
+    "RSA-OAEP-384",
+    "RSA-OAEP-512",
+    "A128CBC-HS256",
+    "A128GCM",
+    "A192CBC-HS384",
+    "A192GCM",
+    "A256CBC-HS512",
+    "A256GCM",
 ];

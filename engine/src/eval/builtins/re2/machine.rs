@@ -86,6 +86,13 @@ impl<'a> Machine<'a> {
         2 + self.slots.len() as u64 / 16
     }
 
+    fn clear(&mut self) {
+        // Filling nothing takes surprisingly long where it is done with masks.
+        if !self.slots.is_empty() {
+            self.slots.fill(UNSET);
+        }
+    }
+
     /// Sets a slot, if it is kept, and gives what it held.
     fn save(&mut self, slot: usize, value: usize) -> Option<usize> {
         self.slots.get_mut(slot).map(|slot| std::mem::replace(slot, value))
@@ -123,7 +130,7 @@ impl Machine<'_> {
             } else {
                 at = self.skip(at, budget)?;
             }
-            self.slots.fill(UNSET);
+            self.clear();
             if self.matches_at(at, from, budget)? {
                 return Ok(true);
             }
@@ -205,7 +212,7 @@ impl Machine<'_> {
             }
             let current = self.char_at(at);
             if found.is_none() && (at == 0 || !anchored) {
-                self.slots.fill(UNSET);
+                self.clear();
                 self.add(self.program.start, at, budget)?;
             } else if self.now.waiting.is_empty() {
                 break;

@@ -1,7 +1,7 @@
 //! Go's regular expressions as a tree: what `regexp/syntax.Parse` makes of a pattern with the flags `Perl`.
 //!
-//! After Go 1.26's `regexp/syntax/parse.go`, whose stack machine this is, step for step: which patterns are errors depends
-//! on how many nodes it makes, how it merges them and what it has counted so far.
+//! After Go 1.26's `regexp/syntax/parse.go`, whose stack machine this is, step for step: which patterns are errors
+//! depends on how many nodes it makes, how it merges them and what it has counted so far.
 
 mod factor;
 mod stack;
@@ -51,7 +51,7 @@ const MAX_HEIGHT: u32 = 1_000;
 /// Instructions a pattern may compile to.
 const MAX_SIZE: i64 = (128 << 20) / 40;
 /// How often one alternation may be split within another one's common prefix, which recurses.
-const MAX_FACTORING: usize = 64;
+const MAX_FACTORING: usize = 24;
 
 const INVALID_CLASS_RANGE: &str = "invalid character class range";
 const INVALID_ESCAPE: &str = "invalid escape sequence";

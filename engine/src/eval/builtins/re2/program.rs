@@ -1,7 +1,7 @@
 //! A pattern as a program: what to do with one character after the other.
 //!
-//! It is the program that Go 1.26's `regexp/syntax/compile.go` makes: alternatives in order of preference, `x*` as `(x+)?`
-//! where `x` may be empty.
+//! It is the program that Go 1.26's `regexp/syntax/compile.go` makes: alternatives in order of preference, `x*` as
+//! `(x+)?` where `x` may be empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 

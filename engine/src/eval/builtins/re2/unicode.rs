@@ -1,5 +1,5 @@
-//! Unicode as Go 1.26 knows it: version 15.0, with `unicode`'s tables by the names that `regexp/syntax` finds them under,
-//! and `unicode.SimpleFold`.
+//! Unicode as Go 1.26 knows it: version 15.0, with `unicode`'s tables by the names that `regexp/syntax` finds them
+//! under, and `unicode.SimpleFold`.
 //!
 //! The tables are regex-syntax's, of a later version, restricted to what Unicode 15.0 had assigned and mended where a
 //! property has changed since. A test holds them against digests of Go's.
@@ -377,4 +377,63 @@ fn canonical(name: &str) -> String {
         first.make_ascii_uppercase();
     }
     canonical
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FNV-1a of numbers of four bytes each.
+    struct Digest(u64);
+
+    impl Digest {
+        const EMPTY: Self = Self(0xCBF2_9CE4_8422_2325);
+
+        fn add(&mut self, number: u32) {
+            for byte in number.to_le_bytes() {
+                self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+            }
+        }
+    }
+
+    /// The digests are of what Go 1.26's `regexp/syntax` and `unicode` have.
+    #[test]
+    fn tables_are_gos() {
+        let mut digest = Digest::EMPTY;
+        let aliases = ALIASES.iter().map(|(alias, _)| alias);
+        let others = ["Any", "Ascii", "Assigned", "Lc", "no such name"];
+        for name in CATEGORIES.iter().chain(SCRIPTS).chain(aliases).chain(&others) {
+            for table in [table(name), folded_table(name)] {
+                let table = table.unwrap_or_default();
+                digest.add(table.len() as u32);
+                table.iter().for_each(|(low, high)| {
+                    digest.add(*low);
+                    digest.add(*high);
+                });
+            }
+        }
+        assert_eq!(digest.0, 0xE102_887D_42A2_DF21);
+    }
+
+    #[test]
+    fn folding_is_gos() {
+        let mut digest = Digest::EMPTY;
+        // Looking at all characters would take long.
+        let mut folding: Vec<_> = ["Lc", "Mn", "Nl", "So"].into_iter().filter_map(table).flatten().collect();
+        clean(&mut folding);
+        for rune in folding.into_iter().flat_map(|(low, high)| low..=high) {
+            let orbit = orbit(rune);
+            if orbit.len() > 1 {
+                orbit.into_iter().for_each(|rune| digest.add(rune));
+            }
+        }
+        assert_eq!(digest.0, 0x501D_74F1_D6CF_BDA1);
+    }
+
+    #[test]
+    fn names_are_gos() {
+        let mut digest = Digest::EMPTY;
+        ('\0'..=char::MAX).filter(|c| is_name(*c)).for_each(|c| digest.add(u32::from(c)));
+        assert_eq!(digest.0, 0x733B_C981_D370_1B6E);
+    }
 }

@@ -1,8 +1,8 @@
 //! Whether some text matches two globs.
 //!
-//! After `github.com/yashtewari/glob-intersection` v0.2.0, which OPA asks. Its globs have characters, `.`, sets, and `*` and
-//! `+` after any of them; its answer is no exact one, so what is a match here is what it takes for one. It looks for a way
-//! through both globs by trying, which may take exponential time; here no place is tried twice.
+//! After `github.com/yashtewari/glob-intersection` v0.2.0, which OPA asks. Its globs have characters, `.`, sets, and
+//! `*` and `+` after any of them; its answer is no exact one, so what is a match here is what it takes for one. It
+//! looks for a way through both globs by trying, which may take exponential time; here no place is tried twice.
 
 use std::collections::HashSet;
 

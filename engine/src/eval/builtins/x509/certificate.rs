@@ -171,7 +171,7 @@ impl Certificate {
         let raw_subject = tbs.element(SEQUENCE).ok_or_else(|| bad("malformed issuer"))?;
         let subject = Name::parse(raw_subject)?;
         let raw_public_key = tbs.element(SEQUENCE).ok_or_else(|| bad("malformed spki"))?;
-        let (public_key_algorithm, public_key) = public_key(raw_public_key)?;
+        let (public_key_algorithm, public_key) = public_key(raw_public_key, Algorithm::read)?;
         let mut certificate = Self {
             raw: raw.to_vec(),
             raw_tbs: raw_tbs.to_vec(),
@@ -247,10 +247,13 @@ fn version(tbs: &mut Der<'_>) -> Option<i64> {
 }
 
 /// A key and the number of its algorithm, of a whole `SubjectPublicKeyInfo`.
-pub(super) fn public_key(info: &[u8]) -> Result<(i64, Option<PublicKey>), Failure> {
+pub(super) fn public_key<'a>(
+    info: &'a [u8],
+    algorithm: fn(Der<'a>) -> Result<Algorithm<'a>, Failure>,
+) -> Result<(i64, Option<PublicKey>), Failure> {
     let mut info = Der(info).sequence().ok_or_else(|| bad("malformed spki"))?;
-    let algorithm = info.sequence().ok_or_else(|| bad("malformed public key algorithm identifier"))?;
-    let algorithm = Algorithm::read(algorithm)?;
+    let identifier = info.sequence().ok_or_else(|| bad("malformed public key algorithm identifier"))?;
+    let algorithm = algorithm(identifier)?;
     let key: Bits<'_> = info.bits().ok_or_else(|| bad("malformed subjectPublicKey"))?;
     let key = if algorithm.is_known() { Some(PublicKey::read(&algorithm, key)?) } else { None };
     Ok((algorithm.of_public_key(), key))
@@ -465,7 +468,13 @@ pub(super) fn policy_text(id: &[u8]) -> String {
         part = (part << 7_u32) + (byte & 0x7f);
         if byte & 0x80 == 0 {
             if parts.is_empty() {
-                let first = BigUint::from(if part < BigUint::from(40_u32) { 0_u32 } else if part < BigUint::from(80_u32) { 1 } else { 2 });
+                let first = BigUint::from(if part < BigUint::from(40_u32) {
+                    0_u32
+                } else if part < BigUint::from(80_u32) {
+                    1
+                } else {
+                    2
+                });
                 part -= &first * 40_u32;
                 parts.push(first.to_string());
             }
@@ -560,7 +569,8 @@ impl Subtrees {
                 0x87 => {
                     let half = base.content.len() / 2;
                     let network = base.content.split_at_checked(half).filter(|_| matches!(base.content.len(), 8 | 32));
-                    let (address, mask) = network.ok_or_else(|| bad("IP constraint contained value of wrong length"))?;
+                    let (address, mask) =
+                        network.ok_or_else(|| bad("IP constraint contained value of wrong length"))?;
                     if !is_mask(mask) {
                         return Err(bad("IP constraint contained invalid mask"));
                     }
@@ -636,17 +646,15 @@ impl SignatureAlgorithm {
 fn pss(parameters: &[u8]) -> Option<i64> {
     const SHA_2: [u32; 8] = [2, 16, 840, 1, 101, 3, 4, 2];
     let mut parameters = Der(parameters).sequence()?;
-    let explicit = |parameters: &mut Der<'_>, tag: u8| parameters.read(der::constructed(tag)).map(<[u8]>::to_vec);
-    let hash = explicit(&mut parameters, 0)?;
-    let hash = Algorithm::read(Der(&hash).sequence()?).ok()?;
-    let mask = explicit(&mut parameters, 1)?;
-    let mask = Algorithm::read(Der(&mask).sequence()?).ok()?;
-    let salt = Der(&explicit(&mut parameters, 2)?).int()?;
-    let trailer = match parameters.optional(der::constructed(3))? {
-        Some(trailer) => Der(trailer).int()?,
+    let algorithm = |content| Algorithm::read_elsewhere(Der(content)).ok();
+    let hash = algorithm(parameters.explicit(der::constructed(0), SEQUENCE)??)?;
+    let mask = algorithm(parameters.explicit(der::constructed(1), SEQUENCE)??)?;
+    let salt = der::int(parameters.explicit(der::constructed(2), INTEGER)??)?;
+    let trailer = match parameters.explicit(der::constructed(3), INTEGER)? {
+        Some(trailer) => der::int(trailer)?,
         None => 1,
     };
-    let mask_hash = Algorithm::read(Der(mask.parameters).sequence()?).ok()?;
+    let mask_hash = algorithm(Der(mask.parameters).read(SEQUENCE)?)?;
     let no_parameters = |algorithm: &Algorithm<'_>| algorithm.parameters.is_empty() || algorithm.parameters == [5, 0];
     let usual = mask.oid.is(&[1, 2, 840, 113_549, 1, 1, 8])
         && mask_hash.oid == hash.oid

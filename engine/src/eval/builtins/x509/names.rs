@@ -54,7 +54,8 @@ fn is_hostname(host: &str, pattern: bool) -> bool {
 
 fn matches_host(pattern: &str, parts: &[&str]) -> bool {
     let pattern: Vec<&str> = pattern.split('.').collect();
-    let matches = |(index, (pattern, part)): (usize, (&&str, &&str))| (index == 0 && *pattern == "*") || pattern == part;
+    let matches =
+        |(index, (pattern, part)): (usize, (&&str, &&str))| (index == 0 && *pattern == "*") || pattern == part;
     pattern.len() == parts.len() && pattern.iter().zip(parts).enumerate().all(matches)
 }
 
@@ -87,7 +88,9 @@ pub(super) fn are_permitted(chain: &[&Certificate]) -> bool {
             names.addresses.iter().all(|address| constraints.networks.allow(|set| set.contains(address)))
                 && names.dns.iter().all(|name| domain(name) && constraints.dns.allow(|set| set.contains(name)))
                 && uris.iter().all(|uri| domain(uri) && constraints.uris.allow(|set| set.contains(uri)))
-                && emails.iter().all(|email| domain(&email.domain) && constraints.emails.allow(|set| set.contains(email)))
+                && emails
+                    .iter()
+                    .all(|email| domain(&email.domain) && constraints.emails.allow(|set| set.contains(email)))
         };
         if !above.all(is_permitted) {
             return false;
@@ -142,10 +145,19 @@ impl Constraints {
         let constraints = &certificate.known.constraints;
         let (permitted, excluded): (&Subtrees, &Subtrees) = (&constraints.permitted, &constraints.excluded);
         Self {
-            networks: Pair { permitted: Networks::new(&permitted.networks), excluded: Networks::new(&excluded.networks) },
+            networks: Pair {
+                permitted: Networks::new(&permitted.networks),
+                excluded: Networks::new(&excluded.networks),
+            },
             dns: Pair { permitted: Domains::new(&permitted.dns, true), excluded: Domains::new(&excluded.dns, false) },
-            uris: Pair { permitted: Domains::new(&permitted.uris, true), excluded: Domains::new(&excluded.uris, false) },
-            emails: Pair { permitted: Emails::new(&permitted.emails, true), excluded: Emails::new(&excluded.emails, false) },
+            uris: Pair {
+                permitted: Domains::new(&permitted.uris, true),
+                excluded: Domains::new(&excluded.uris, false),
+            },
+            emails: Pair {
+                permitted: Emails::new(&permitted.emails, true),
+                excluded: Emails::new(&excluded.emails, false),
+            },
         }
     }
 }
@@ -199,7 +211,8 @@ fn is_within(address: &[u8], (network, mask): &(Vec<u8>, Vec<u8>)) -> bool {
         bytes => bytes.to_vec(),
     };
     let (address, network) = (unmapped(address), unmapped(network));
-    let mask = if network.len() == 4 && mask.len() == 16 { mask.get(12..).unwrap_or_default() } else { mask.as_slice() };
+    let mask =
+        if network.len() == 4 && mask.len() == 16 { mask.get(12..).unwrap_or_default() } else { mask.as_slice() };
     address.len() == network.len()
         && mask.len() == network.len()
         && address.iter().zip(&network).zip(mask).all(|((a, b), mask)| a & mask == b & mask)
@@ -355,20 +368,32 @@ mod tests {
 
     #[test]
     fn domains() {
-        for (text, constraint, valid) in
-            [("", false, true), (".a", true, true), (".a", false, false), ("a.", true, false), (".", true, false), ("a..b", true, false), ("a b", false, false), ("a_b.c", false, true)]
-        {
+        for (text, constraint, valid) in [
+            ("", false, true),
+            (".a", true, true),
+            (".a", false, false),
+            ("a.", true, false),
+            (".", true, false),
+            ("a..b", true, false),
+            ("a b", false, false),
+            ("a_b.c", false, true),
+        ] {
             assert_eq!(is_domain(text.as_bytes(), constraint), valid, "{text}");
         }
-        assert!(is_below("b.c", "a.B.c") && is_below("b.c", "b.c") && !is_below("b.c", "ab.c") && is_below(".b.c", "a.b.c"));
+        assert!(
+            is_below("b.c", "a.B.c") && is_below("b.c", "b.c") && !is_below("b.c", "ab.c") && is_below(".b.c", "a.b.c")
+        );
         assert!(!is_below(".b.c", "b.c"));
         let domains = Domains::new(&["b.c".to_owned(), "x.y".to_owned(), "a.b.c".to_owned()], false).unwrap();
-        assert!(domains.contains("a.b.c") && domains.contains("b.c") && domains.contains("*.y") && !domains.contains("c"));
+        assert!(
+            domains.contains("a.b.c") && domains.contains("b.c") && domains.contains("*.y") && !domains.contains("c")
+        );
     }
 
     #[test]
     fn mailboxes() {
-        let parse = |text| Mailbox::parse(text).map(|mailbox| (String::from_utf8(mailbox.local).unwrap(), mailbox.domain));
+        let parse =
+            |text| Mailbox::parse(text).map(|mailbox| (String::from_utf8(mailbox.local).unwrap(), mailbox.domain));
         assert_eq!(parse("a.b@c.d"), Some(("a.b".to_owned(), "c.d".to_owned())));
         assert_eq!(parse(r#""a \"b"@c"#), Some(("a \"b".to_owned(), "c".to_owned())));
         for bad in ["", "a", "@b", ".a@b", "a..b@c", "a@b..c", "a@b.", "a b@c", "\"a@b"] {

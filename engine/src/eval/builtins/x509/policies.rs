@@ -81,7 +81,12 @@ impl Graph {
                 parent.children.insert(index);
             }
         }
-        self.nodes.push(Node { policy: policy.clone(), expected: vec![policy.clone()], parents, children: BTreeSet::new() });
+        self.nodes.push(Node {
+            policy: policy.clone(),
+            expected: vec![policy.clone()],
+            parents,
+            children: BTreeSet::new(),
+        });
         if let Some(leaves) = self.levels.last_mut() {
             leaves.insert(policy, index);
         }
@@ -171,7 +176,11 @@ impl Graph {
         let between = 1..self.levels.len().saturating_sub(1);
         for level in between.rev() {
             let childless = |index: &usize| self.nodes.get(*index).is_some_and(|node| node.children.is_empty());
-            let dead: Vec<(Policy, usize)> = self.levels.get(level).into_iter().flatten()
+            let dead: Vec<(Policy, usize)> = self
+                .levels
+                .get(level)
+                .into_iter()
+                .flatten()
                 .filter(|(_, index)| childless(index))
                 .map(|(policy, index)| (policy.clone(), *index))
                 .collect();

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use super::super::Failure;
 use super::super::crypto::der::{self, Der, OCTET_STRING, SEQUENCE, SET};
 use super::super::crypto::keys::{Algorithm, PublicKey, object};
-use super::certificate::{AlternativeNames, Attribute, Extension, Name, SUBJECT_ALT_NAME, SignatureAlgorithm, bit_string, public_key};
+use super::certificate::{
+    AlternativeNames, Attribute, Extension, Name, SUBJECT_ALT_NAME, SignatureAlgorithm, bit_string, public_key,
+};
 use super::show::{bytes, identifier, list};
 use super::time::Time;
 use crate::eval::value::Value;
@@ -19,8 +21,8 @@ const EXTENSION_REQUEST: &[u32] = &[1, 2, 840, 113_549, 1, 9, 14];
 pub(super) fn to_value(request: &[u8]) -> Result<Value, Failure> {
     let malformed = || Failure::error("asn1: structure error: malformed certificate request");
     let parts = Parts::read(request).ok_or_else(malformed)?;
-    let signature_algorithm = Algorithm::read(parts.signature_algorithm)?;
-    let (algorithm, key) = public_key(parts.public_key)?;
+    let signature_algorithm = Algorithm::read_elsewhere(parts.signature_algorithm)?;
+    let (algorithm, key) = public_key(parts.public_key, Algorithm::read_elsewhere)?;
     let subject = subject(parts.subject).ok_or_else(malformed)?;
     let (mut extensions, mut seen) = (vec![], HashSet::new());
     for attribute in &parts.attributes {
@@ -72,12 +74,12 @@ impl<'a> Parts<'a> {
         let raw_tbs = outer.element(SEQUENCE)?;
         let mut tbs = Der(raw_tbs).sequence()?;
         let version = tbs.int()?;
-        let subject = tbs.any()?.full;
+        let subject = tbs.any_tagged()?.full;
         let public_key = tbs.element(SEQUENCE)?;
         let mut rest = tbs.within(der::constructed(0))?;
         let mut attributes = vec![];
         while !rest.is_empty() {
-            attributes.push(rest.any()?.full);
+            attributes.push(rest.any_tagged()?.full);
         }
         let signature_algorithm = outer.sequence()?;
         let signature = bit_string(&mut outer)?;
@@ -107,7 +109,7 @@ fn requested_extensions(attribute: &[u8]) -> Option<&[u8]> {
     let mut values = attribute.within(SET)?;
     let mut first = None;
     while !values.is_empty() {
-        let value = values.any()?.full;
+        let value = values.any_tagged()?.full;
         first = first.or(Some(value));
     }
     first.filter(|_| kind.is(EXTENSION_REQUEST))
@@ -148,7 +150,7 @@ fn attribute_value(raw: &[u8]) -> Option<Value> {
 
 /// Whatever comes next, as Go's native value for it; what has none is `null`.
 fn any_value(der: &mut Der<'_>) -> Option<Value> {
-    let element = der.any()?;
+    let element = der.any_tagged()?;
     let mut whole = Der(element.full);
     Some(match element.tag {
         1 => Value::Bool(whole.boolean()?),

@@ -128,7 +128,7 @@ impl Name {
             let is_of = move |attribute: &&Attribute| attribute.is_text && attribute.kind.is(&[2, 5, 4, number]);
             self.0.iter().filter(is_of).map(|attribute| attribute.value.clone())
         };
-        let last = |number: u32| of(number).last().unwrap_or_else(|| Value::from(""));
+        let last = |number: u32| of(number).next_back().unwrap_or_else(|| Value::from(""));
         let attribute = |attribute: &Attribute| {
             object(vec![("Type", identifier(&attribute.kind)), ("Value", attribute.value.clone())])
         };

@@ -1,4 +1,5 @@
-//! URIs of certificates, by the rules of Go's `net/url` (`Parse`, `String`), and as `encoding/json` shows its structure.
+//! URIs of certificates, by the rules of Go's `net/url` (`Parse`, `String`), and as `encoding/json` shows its
+//! structure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -208,7 +209,9 @@ fn cut(text: &[u8], at: u8) -> (&[u8], &[u8]) {
 fn split_scheme(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     let length = text.iter().take_while(|byte| is_scheme(byte)).count();
-    if text.get(length) != Some(&b':') || text.first().is_some_and(|first| first.is_ascii_digit() || b"+-.".contains(first)) {
+    if text.get(length) != Some(&b':')
+        || text.first().is_some_and(|first| first.is_ascii_digit() || b"+-.".contains(first))
+    {
         return Some((&[], text));
     }
     // A colon in front is neither.
@@ -329,7 +332,9 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(Uri::parse(text.as_bytes()).unwrap().text()).unwrap(), text);
         }
-        for text in ["http://a b/", ":x", "a:b\u{7f}", "http://h:x/", "http://[1.2.3.4]/", "x/%zz", "a%:b", "http://[::1"] {
+        for text in
+            ["http://a b/", ":x", "a:b\u{7f}", "http://h:x/", "http://[1.2.3.4]/", "x/%zz", "a%:b", "http://[::1"]
+        {
             assert!(Uri::parse(text.as_bytes()).is_err(), "{text}");
         }
     }

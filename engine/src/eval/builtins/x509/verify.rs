@@ -1,5 +1,5 @@
-//! Chains of certificates: from the last one given up to the first one, which is trusted, by way of the others; built and
-//! checked as Go's `Certificate.Verify` does it.
+//! Chains of certificates: from the last one given up to the first one, which is trusted, by way of the others; built
+//! and checked as Go's `Certificate.Verify` does it.
 
 use super::super::crypto::der::{self, Der};
 use super::super::crypto::keys::PublicKey;
@@ -153,7 +153,11 @@ impl<'a> Builder<'_, 'a> {
     /// Adds the chains that go on from the last certificate. Says whether too many signatures were looked at.
     ///
     /// Recurses once for each certificate of a chain, and so no deeper than there may be signatures.
-    fn build(&mut self, chain: &mut Vec<&'a Certificate>, chains: &mut Vec<Vec<&'a Certificate>>) -> Result<bool, Failure> {
+    fn build(
+        &mut self,
+        chain: &mut Vec<&'a Certificate>,
+        chains: &mut Vec<Vec<&'a Certificate>>,
+    ) -> Result<bool, Failure> {
         let Some(child) = chain.last().copied() else { return Ok(false) };
         self.budget.step(self.between.len() as u64 + 1)?;
         let roots = parents(child, std::slice::from_ref(&self.root)).into_iter().map(|parent| (Role::Root, parent));

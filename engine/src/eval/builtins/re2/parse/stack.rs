@@ -104,8 +104,8 @@ impl Parser<'_> {
         Ok(Some(id))
     }
 
-    /// Joins the two literals on top of the stack: nothing can repeat the upper one alone any more. Whether `literal` has
-    /// taken the upper one's place.
+    /// Joins the two literals on top of the stack: nothing can repeat the upper one alone any more. Whether `literal`
+    /// has taken the upper one's place.
     pub(super) fn maybe_concat(&mut self, literal: Option<(u32, Flags)>) -> bool {
         let (Some(top), Some(below)) = (self.below(0), self.below(1)) else { return false };
         let (upper, lower) = (self.node(top), self.node(below));
