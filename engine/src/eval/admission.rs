@@ -132,16 +132,15 @@ impl Sources {
         let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.files.push(path.to_owned());
         let module = parse_module(file, text, syntax).map_err(|errors| {
-            let errors: Vec<CompileError> = errors
-                .into_iter()
-                .map(|error| CompileError::new(error.location, error.code, error.message))
-                .collect();
+            let errors: Vec<CompileError> =
+                errors.into_iter().map(|error| CompileError::new(error.location, error.code, error.message)).collect();
             refusal(&self.files, &errors)
         })?;
         let has_schemas = |value: &Value| value.get_str("schemas").is_some();
         if let Some(annotation) = module.annotations.iter().find(|annotation| has_schemas(&annotation.value)) {
             let line = annotation.location.row;
-            let detail = format!("line {line}: `schemas` in metadata isn't supported; remove it, types are checked without");
+            let detail =
+                format!("line {line}: `schemas` in metadata isn't supported; remove it, types are checked without");
             return Err(Refusal::new(Stage::Compile, "schemas", detail).in_file(path));
         }
         self.modules.push(module);
@@ -163,7 +162,8 @@ fn read_data(path: &str, body: &[u8]) -> Result<Value, Refusal> {
 
 /// A remote root is the control plane's alone: nothing of the bundle may stand there.
 fn check_remote_root(root: &[Value], modules: &[Module], files: &[String], data: &Value) -> Result<(), Refusal> {
-    let name = || root.iter().fold("data".to_owned(), |name, part| format!("{name}.{}", part.as_str().unwrap_or_default()));
+    let name =
+        || root.iter().fold("data".to_owned(), |name, part| format!("{name}.{}", part.as_str().unwrap_or_default()));
     for (module, file) in modules.iter().zip(files) {
         for rule in &module.rules {
             let package = module.package.path.iter().map(|part| Value::String(std::sync::Arc::clone(part)));
@@ -278,7 +278,11 @@ mod tests {
             ("decision if http.send({\"url\": \"http://x\"})", "builtin", "line 2: `http.send` isn't available"),
             ("f(x) := x\ndecision if f({}) with data.meshguard.f as http.send", "builtin", "line 3: `http.send` isn't"),
             ("decision if rand.intn(\"x\", 2) == 1", "impure_builtin", "set the entrypoint's `defer` to `always`"),
-            ("f(x) := f(x + 1)\ndecision := f(1)", "rego_recursion_error", "line 2: rule data.meshguard.f is recursive"),
+            (
+                "f(x) := f(x + 1)\ndecision := f(1)",
+                "rego_recursion_error",
+                "line 2: rule data.meshguard.f is recursive",
+            ),
             ("f(x) := g(x)\ng(x) := f(x)\ndecision := f(1)", "rego_recursion_error", "-> data.meshguard.g ->"),
             ("# METADATA\n# schemas:\n#   - input: {type: object}\ndecision := true", "schemas", "line 2: `schemas`"),
         ] {
@@ -308,7 +312,12 @@ mod tests {
         let policy = "package meshguard\ndecision if { data.t.allow }\n";
         for (file, data, code, said) in [
             ("data.json", r#"{"meshguard":{"decision":true}}"#, "rego_compile_error", "conflicting rule for data path"),
-            ("meshguard/data.json", r#"{"decision":{"x":1}}"#, "rego_compile_error", "rename the rule or move the data"),
+            (
+                "meshguard/data.json",
+                r#"{"decision":{"x":1}}"#,
+                "rego_compile_error",
+                "rename the rule or move the data",
+            ),
             ("data.json", r#"{"meshguard":1}"#, "rego_compile_error", "isn't an object"),
             ("data.json", r#"{"a":1,"a":2}"#, "data", "the key `a` stands twice"),
             ("data.json", "[]", "data", "must be an object"),

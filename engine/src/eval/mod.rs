@@ -21,7 +21,7 @@ mod verdict;
 pub(crate) use self::input::{document, read_strict};
 pub use self::program::RemoteData;
 pub(crate) use self::program::{Evaluated, Program};
-pub(crate) use self::verdict::{Judged, judge, verdict};
+pub(crate) use self::verdict::{Judged, judge};
 #[cfg(feature = "internals")]
 pub(crate) use self::{program::Evaluation, value::Value};
 
@@ -35,9 +35,8 @@ pub(crate) fn read_data(text: &str) -> Result<Value, String> {
 #[cfg(feature = "internals")]
 pub(crate) fn variables(query: &str, v0: bool) -> Result<Vec<String>, String> {
     let version = if v0 { syntax::RegoVersion::V0 } else { syntax::RegoVersion::V1 };
-    let body = syntax::parse_query(0, query, version).map_err(|errors| {
-        errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ")
-    })?;
+    let body = syntax::parse_query(0, query, version)
+        .map_err(|errors| errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; "))?;
     let vars = compile::walk::vars_of_body(&body, compile::walk::SAFETY);
     let named = vars.iter().filter(|var| !var.is_wildcard() && !matches!(var.as_str(), "data" | "input"));
     Ok(named.map(|var| var.as_str().to_owned()).collect())

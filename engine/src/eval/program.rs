@@ -62,8 +62,8 @@ pub(crate) enum Evaluated {
     },
     /// Two definitions disagree.
     Conflict(String),
-    /// The evaluation raised another error.
-    Error(String),
+    /// OPA has an answer that can't be given here.
+    Unsupported(String),
     /// The evaluation took more than it may; what of.
     Budget(String),
     /// The evaluator panicked. Nothing of it is left; the next evaluation starts anew.
@@ -161,7 +161,9 @@ impl Program {
             Known::Halted(Halt { kind: HaltKind::Conflict, message, location }) => {
                 Evaluated::Conflict(format!("line {}: {message}", location.row))
             }
-            Known::Halted(Halt { message, location, .. }) => Evaluated::Error(format!("line {}: {message}", location.row)),
+            Known::Halted(Halt { message, location, .. }) => {
+                Evaluated::Unsupported(format!("line {}: {message}", location.row))
+            }
             Known::Stopped(limit) => Evaluated::Budget(limit.to_string()),
         };
         Evaluation { value, swallowed, may_swallow, may_halt }

@@ -22,10 +22,12 @@ pub(crate) struct Judged {
 /// obligations and approval.
 pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
     let Evaluation { value, swallowed, may_swallow, may_halt } = evaluation;
-    let out_of_budget = matches!(value, Evaluated::Budget(_));
+    // The remote PDP may know, or have the time.
+    let elsewhere = matches!(value, Evaluated::Budget(_) | Evaluated::Unsupported(_));
     let (root, mut verdicts) = match value {
         Evaluated::Unknown { root, candidates: Some(candidates), undefined } => {
-            let mut verdicts: Vec<Verdict> = candidates.into_iter().map(|value| verdict(Evaluated::Value(value))).collect();
+            let mut verdicts: Vec<Verdict> =
+                candidates.into_iter().map(|value| verdict(Evaluated::Value(value))).collect();
             if undefined {
                 verdicts.push(verdict(Evaluated::Undefined));
             }
@@ -63,7 +65,7 @@ pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
     };
     let others: Vec<Verdict> = verdicts.filter(|other| !binds_alike(&first, other)).collect();
     if others.is_empty() {
-        return Judged { verdict: first, certain: !out_of_budget, possible_allow: None };
+        return Judged { verdict: first, certain: !elsewhere, possible_allow: None };
     }
     let mut allows: Vec<Verdict> = vec![];
     let mut else_deny = true;
@@ -84,13 +86,13 @@ fn binds_alike(a: &Verdict, b: &Verdict) -> bool {
 }
 
 /// The verdict that one outcome of an evaluation comes to.
-pub(crate) fn verdict(evaluated: Evaluated) -> Verdict {
+fn verdict(evaluated: Evaluated) -> Verdict {
     match evaluated {
         Evaluated::Value(value) => from_value(&value).unwrap_or_else(|what| invalid(&what)),
         Evaluated::Undefined => Verdict::deny(ReasonCode::Undefined),
         Evaluated::Unknown { root, .. } => Verdict::deny(Reason::new(ReasonCode::RemoteData, root)),
         Evaluated::Conflict(detail) => Verdict::deny(Reason::new(ReasonCode::Conflict, detail)),
-        Evaluated::Error(detail) => Verdict::deny(Reason::new(ReasonCode::EvalError, detail)),
+        Evaluated::Unsupported(detail) => Verdict::deny(Reason::new(ReasonCode::Unsupported, detail)),
         Evaluated::Budget(detail) => Verdict::deny(Reason::new(ReasonCode::Budget, detail)),
         Evaluated::Panic => Verdict::deny(ReasonCode::Panic),
     }
@@ -215,7 +217,7 @@ mod tests {
             (Evaluated::Undefined, ReasonCode::Undefined),
             (unknown(None), ReasonCode::RemoteData),
             (Evaluated::Conflict("x".into()), ReasonCode::Conflict),
-            (Evaluated::Error("x".into()), ReasonCode::EvalError),
+            (Evaluated::Unsupported("x".into()), ReasonCode::Unsupported),
             (Evaluated::Budget("x".into()), ReasonCode::Budget),
             (Evaluated::Panic, ReasonCode::Panic),
         ] {

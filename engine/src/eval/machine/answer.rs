@@ -19,7 +19,10 @@ pub(crate) enum Known {
     Value(Value),
     Undefined,
     /// It depends on what isn't held. If it is one of a few values, which; `undefined` if it may have none.
-    Unknown { candidates: Option<Vec<Value>>, undefined: bool },
+    Unknown {
+        candidates: Option<Vec<Value>>,
+        undefined: bool,
+    },
     /// The evaluation raised an error, whatever isn't held.
     Halted(Halt),
     /// It was stopped.

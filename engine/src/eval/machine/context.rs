@@ -20,6 +20,8 @@ pub(super) struct Context<'p> {
     pub(super) unknown: Vec<Vec<Value>>,
     pub(super) functions: Vec<(Callee, Stand<'p>)>,
     pub(super) rules: HashMap<GroupId, Result<Outcome<'p>, Halt>, BuildHasherDefault<GroupHasher>>,
+    /// What partial documents have under single keys.
+    pub(super) rules_at: HashMap<(GroupId, Value), Result<Outcome<'p>, Halt>>,
 }
 
 /// What stands in a function's place.
@@ -52,6 +54,18 @@ impl<'p> Outcome<'p> {
 
     pub(super) fn share(&self) -> Self {
         Self { value: self.value.as_ref().map(Slot::share), maybe: self.maybe }
+    }
+
+    /// What the outcome, a composite, has under a key.
+    pub(super) fn under(self, key: &Value) -> Self {
+        match self.value {
+            None => Self::UNDEFINED,
+            Some(Slot::Partly(partly)) => partly.get(key),
+            Some(value) => match value.as_known().map(|value| value.get(key).cloned()) {
+                Some(found) => Self { value: found.map(Slot::Own), maybe: self.maybe },
+                None => Self::unknown(),
+            },
+        }
     }
 }
 
@@ -86,12 +100,18 @@ impl<'p> Context<'p> {
             unknown: self.unknown.clone(),
             functions: self.functions.iter().map(|(callee, stand)| (*callee, stand.share())).collect(),
             rules: HashMap::default(),
+            rules_at: HashMap::default(),
         }
     }
 
     /// Whether the document at `path` was replaced, alone or with what it stands in.
     pub(super) fn is_replaced(&self, path: &[Value]) -> bool {
-        self.replaced.iter().any(|target| path.starts_with(target))
+        self.replaced_above(path).is_some()
+    }
+
+    /// How long the path to what was replaced is, of that which `path` leads into.
+    pub(super) fn replaced_above(&self, path: &[Value]) -> Option<usize> {
+        self.replaced.iter().filter(|target| path.starts_with(target)).map(Vec::len).min()
     }
 }
 

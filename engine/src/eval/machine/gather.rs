@@ -56,7 +56,11 @@ impl<'p> One<'p> {
                 Ok(MayHalt::NO)
             }
             (Some(old), Some(new)) if old.as_known().is_some() => {
-                if old.as_known() == Some(new) { Ok(MayHalt::NO) } else { Err(Disagree) }
+                if old.as_known() == Some(new) {
+                    Ok(MayHalt::NO)
+                } else {
+                    Err(Disagree)
+                }
             }
             // One of the two isn't known.
             _ => {
@@ -73,10 +77,6 @@ impl<'p> One<'p> {
     /// Whether some definition certainly holds.
     pub(super) fn is_decided(&self) -> bool {
         self.value.is_some()
-    }
-
-    pub(super) fn is_possible(&self) -> bool {
-        self.open || !self.candidates.is_empty()
     }
 
     pub(super) fn finish(self) -> (Outcome<'p>, MayHalt) {
@@ -291,7 +291,10 @@ pub(super) enum Gathered {
     Array(Vec<Value>, bool),
     Set(Members),
     /// Entries, until one of them is in doubt.
-    Object { entries: Vec<(Value, Value)>, doubtful: Option<Branch> },
+    Object {
+        entries: Vec<(Value, Value)>,
+        doubtful: Option<Branch>,
+    },
 }
 
 impl Gathered {

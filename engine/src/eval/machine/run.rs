@@ -9,7 +9,7 @@ use super::gather::{Added, Branch, Disagree, Members, One};
 use super::slot::{Found, Slot};
 use crate::eval::builtins::{Budget, Limit, budget::Limits};
 use crate::eval::plan::{DocumentChild, GroupId, GroupKind, NOWHERE, Op, Pc, Plan, SlotId};
-use crate::eval::value::{MAX_DEPTH, Value};
+use crate::eval::value::{MAX_DEPTH, MAX_WEIGHT, Value};
 
 /// Slots that all called rules together may have: about 24 MiB.
 const MAX_SLOTS: usize = 1_000_000;
@@ -140,8 +140,17 @@ pub(super) struct Frame<'p> {
     pub(super) before: Found,
     /// The context in which the group runs.
     pub(super) context: u32,
-    /// Whether its outcome is kept for the context.
-    kept: bool,
+    kept: Kept,
+}
+
+/// What a group's outcome is remembered as.
+#[derive(Debug)]
+enum Kept {
+    /// Not at all: a function's.
+    No,
+    Whole,
+    /// What the document has under this key.
+    At(Value),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -225,7 +234,31 @@ impl<'p> Machine<'p> {
 
     /// Begins a group; its arguments are to be put into the first slots.
     pub(super) fn call(&mut self, group: GroupId, dst: SlotId, fail: Pc, context: u32) -> Result<(), Stop> {
-        let Some(described) = self.plan.groups.get(group as usize) else {
+        let described = self.plan.groups.get(group as usize);
+        let kept = match described.map(|group| group.kind) {
+            Some(GroupKind::Function) => Kept::No,
+            _ => Kept::Whole,
+        };
+        self.enter(group, described.map(|group| group.entry), dst, fail, context, kept)
+    }
+
+    /// Begins to look for what a partial document has under a key, which is to be put into the first slot.
+    pub(super) fn call_at(&mut self, group: GroupId, key: Value, dst: SlotId, fail: Pc) -> Result<(), Stop> {
+        let entry = self.plan.groups.get(group as usize).and_then(|group| group.keyed);
+        self.budget.alloc(2 * size_of::<Value>())?;
+        self.enter(group, entry, dst, fail, self.context, Kept::At(key))
+    }
+
+    fn enter(
+        &mut self,
+        group: GroupId,
+        entry: Option<Pc>,
+        dst: SlotId,
+        fail: Pc,
+        context: u32,
+        kept: Kept,
+    ) -> Result<(), Stop> {
+        let (Some(described), Some(entry)) = (self.plan.groups.get(group as usize), entry) else {
             return Err(Stop::Halt(self.halt(HaltKind::Internal, "no such group")));
         };
         let base = self.slots.len();
@@ -254,10 +287,10 @@ impl<'p> Machine<'p> {
             },
             before: Found::No,
             context,
-            kept: described.kind != GroupKind::Function,
+            kept,
         });
         self.base = base;
-        self.pc = described.entry;
+        self.pc = entry;
         self.context = context;
         self.maybe = false;
         self.within = false;
@@ -280,6 +313,10 @@ impl<'p> Machine<'p> {
             }
             Results::Set(members) => Outcome::value(members.finish()),
             Results::Object(branch) => self.finish_object(frame.group, frame.context, branch)?,
+        };
+        let outcome = match &frame.kept {
+            Kept::At(key) => outcome.under(key),
+            Kept::No | Kept::Whole => outcome,
         };
         let frame = Frame { results: Results::One(One::default()), ..frame };
         self.leave(frame, Ok(outcome));
@@ -309,11 +346,11 @@ impl<'p> Machine<'p> {
         Ok(Outcome::value(merged))
     }
 
-    /// Pays for a value that was made, and refuses one that is too deep.
+    /// Pays for a value that was made, and refuses one that is too deep or too large.
     pub(super) fn charge(&mut self, slot: &Slot<'p>) -> Result<(), Stop> {
         if let Slot::Own(value) = slot {
             self.budget.alloc(value.shallow_bytes())?;
-            if value.depth() > MAX_DEPTH {
+            if value.depth() > MAX_DEPTH || value.weight() > MAX_WEIGHT {
                 return Err(Stop::Limit(Limit::Size));
             }
         }
@@ -333,12 +370,20 @@ impl<'p> Machine<'p> {
             self.done = Some(outcome);
             return;
         }
-        if kept && let Some(context) = self.contexts.get_mut(context as usize) {
-            let copy = match &outcome {
+        if let Some(context) = self.contexts.get_mut(context as usize) {
+            let copy = || match &outcome {
                 Ok(outcome) => Ok(outcome.share()),
                 Err(halt) => Err(halt.clone()),
             };
-            context.rules.insert(group, copy);
+            match kept {
+                Kept::No => {}
+                Kept::Whole => {
+                    context.rules.insert(group, copy());
+                }
+                Kept::At(key) => {
+                    context.rules_at.insert((group, key), copy());
+                }
+            }
         }
         match outcome {
             Ok(outcome) => self.take(outcome, caller.dst, caller.fail),
@@ -403,10 +448,16 @@ impl<'p> Machine<'p> {
 
     /// The data at a path, in a context. Empty if there is none; not for paths into what isn't held.
     pub(super) fn data_at(&self, context: u32, path: &[Value]) -> Slot<'p> {
-        match self.contexts.get(context as usize).and_then(|context| context.data.as_ref()) {
-            Some(root) => {
-                let found = path.iter().try_fold(root, |value, key| child(value, key));
-                found.map_or(Slot::Empty, |value| Slot::Own(value.clone()))
+        let context = self.contexts.get(context as usize);
+        match context.and_then(|context| Some((context, context.data.as_ref()?))) {
+            Some((context, root)) => {
+                let put = context.replaced_above(path);
+                let found = path.iter().enumerate().try_fold(root, |value, (i, key)| match put {
+                    Some(above) if i >= above => value.get(key),
+                    _ => child(value, key),
+                });
+                let slot = if put.is_some() { Slot::Put } else { Slot::Own };
+                found.map_or(Slot::Empty, |value| slot(value.clone()))
             }
             None => path.iter().try_fold(self.data, |value, key| child(value, key)).map_or(Slot::Empty, Slot::Ref),
         }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::context::Outcome;
 use super::document::{Document, Keys};
 use super::gather::Gathered;
 use crate::eval::value::Value;
@@ -15,6 +16,8 @@ pub(super) enum Slot<'p> {
     Ref(&'p Value),
     /// A value that was made by it.
     Own(Value),
+    /// A value that `with` put into `data`: unlike data that is held, it isn't looked up by texts.
+    Put(Value),
     /// A value that isn't known; if it is one of a few, which.
     Unknown(Option<Rc<[Value]>>),
     /// A set or an object of which a part is known.
@@ -85,6 +88,19 @@ pub(super) enum View<'a> {
     Partly(&'a Partly),
 }
 
+impl Partly {
+    /// What is under a key.
+    pub(super) fn get<'p>(&self, key: &Value) -> Outcome<'p> {
+        match self.items.iter().find(|item| item.key == *key) {
+            Some(item) => {
+                Outcome { value: Some(item.value.clone().map_or_else(Slot::unknown, Slot::Own)), maybe: item.maybe }
+            }
+            None if self.open => Outcome::unknown(),
+            None => Outcome::UNDEFINED,
+        }
+    }
+}
+
 impl<'p> Slot<'p> {
     pub(super) fn unknown() -> Self {
         Self::Unknown(None)
@@ -95,6 +111,7 @@ impl<'p> Slot<'p> {
         match self {
             Self::Ref(value) => Self::Ref(value),
             Self::Own(value) => Self::Own(value.clone()),
+            Self::Put(value) => Self::Put(value.clone()),
             Self::Unknown(candidates) => Self::Unknown(candidates.clone()),
             Self::Partly(partly) => Self::Partly(Rc::clone(partly)),
             Self::Document(document) => Self::Document(Box::new(document.share())),
@@ -105,7 +122,7 @@ impl<'p> Slot<'p> {
     pub(super) fn view(&self) -> View<'_> {
         match self {
             Self::Ref(value) => View::Known(value),
-            Self::Own(value) => View::Known(value),
+            Self::Own(value) | Self::Put(value) => View::Known(value),
             Self::Partly(partly) => View::Partly(partly),
             _ => View::Unknown,
         }
@@ -114,7 +131,7 @@ impl<'p> Slot<'p> {
     pub(super) fn as_known(&self) -> Option<&Value> {
         match self {
             Self::Ref(value) => Some(value),
-            Self::Own(value) => Some(value),
+            Self::Own(value) | Self::Put(value) => Some(value),
             _ => None,
         }
     }
@@ -123,7 +140,7 @@ impl<'p> Slot<'p> {
     pub(super) fn into_known(self) -> Option<Value> {
         match self {
             Self::Ref(value) => Some(value.clone()),
-            Self::Own(value) => Some(value),
+            Self::Own(value) | Self::Put(value) => Some(value),
             _ => None,
         }
     }

@@ -1,11 +1,11 @@
 //! What each operation does.
 
 use super::answer::{HaltKind, Swallowed};
-use super::context::{Context, Stand, put};
+use super::context::{Context, Outcome, Stand, put};
 use super::document::{Document, Keys, Remote, child, remote};
 use super::gather::Gathered;
 use super::run::{Machine, Results, Stop};
-use super::slot::{Found, Mark, Partly, Slot, Turn, View};
+use super::slot::{Found, Mark, Slot, Turn, View};
 use crate::eval::builtins::{Failure, walk};
 use crate::eval::plan::{
     Arg, Args, Callee, Comparison, DocumentChild, GroupId, NOWHERE, Op, Operand, Pc, SlotId, With as Stands,
@@ -23,7 +23,7 @@ impl<'p> Machine<'p> {
         match *op {
             Op::Input { path, dst, fail } => self.input(path, dst, fail),
             Op::Data { path, remote, dst, fail } => self.data(path, remote, dst, fail),
-            Op::Dot { src, key, dst, fail } => self.dot(src, key, dst, fail),
+            Op::Dot { src, key, dst, fail } => return self.dot(src, key, dst, fail),
             Op::DataDot { src, key, dst, fail } => self.data_dot(src, key, dst, fail),
             Op::Document { node, dst } => self.document(node, dst),
             Op::DocumentDot { src, key, dst, fail } => return self.document_dot(src, key, dst, fail),
@@ -52,10 +52,6 @@ impl<'p> Machine<'p> {
                 View::Partly(partly) if partly.is_set => self.pc = fail,
                 View::Partly(_) | View::Unknown => self.maybe = true,
             },
-            Op::Copy { src, dst } => {
-                let value = self.operand(src);
-                self.set(dst, value);
-            }
             Op::Jump { to } => self.pc = to,
 
             Op::Array { items, dst } => return self.make(items, dst, Value::array),
@@ -70,10 +66,7 @@ impl<'p> Machine<'p> {
             }
             Op::Walk { arg, dst, fail } => return self.walk(arg, dst, fail),
             Op::Rule { group, dst, replaceable, fail } => return self.rule(group, dst, replaceable, fail),
-            Op::RuleAt { .. } => {
-                let halt = self.halt(HaltKind::Internal, "an operation that isn't planned");
-                self.raise(halt);
-            }
+            Op::RuleAt { group, key, dst, fail } => return self.rule_at(group, key, dst, fail),
             Op::Function { group, args, dst, replaceable, fail } => {
                 if replaceable && self.replaced_call(Callee::Group(group), args, dst, fail)? {
                     return Ok(());
@@ -82,8 +75,7 @@ impl<'p> Machine<'p> {
             }
 
             Op::Begin { mark } => {
-                let saved =
-                    Mark { maybe: self.maybe, within: self.within, context: self.context, found: Found::No };
+                let saved = Mark { maybe: self.maybe, within: self.within, context: self.context, found: Found::No };
                 self.begin(mark, saved);
             }
             Op::Hit { mark, done } => self.hit(mark, done),
@@ -109,8 +101,7 @@ impl<'p> Machine<'p> {
                 Found::No => self.pc = fail,
             },
             Op::Gather { what, mark, into } => {
-                let saved =
-                    Mark { maybe: self.maybe, within: self.within, context: self.context, found: Found::No };
+                let saved = Mark { maybe: self.maybe, within: self.within, context: self.context, found: Found::No };
                 self.begin(mark, saved);
                 self.set(into, Slot::Gathered(Box::new(Gathered::new(what))));
             }
@@ -271,35 +262,44 @@ impl<'p> Machine<'p> {
         }
     }
 
-    fn dot(&mut self, src: Arg, key: Arg, dst: SlotId, fail: Pc) {
+    fn dot(&mut self, src: Arg, key: Arg, dst: SlotId, fail: Pc) -> Stepped {
+        if let (View::Partly(partly), View::Known(key)) = (self.view(src), self.view(key)) {
+            let cost = partly.items.len() as u64 * u64::from(key.weight());
+            self.budget.step(cost)?;
+        } else if let View::Known(key) = self.view(key) {
+            let cost = 4 * (u64::from(key.weight()) - 1);
+            self.budget.step(cost)?;
+        }
         let found = match (self.view(src), self.view(key)) {
             (View::Known(_), View::Known(key)) => match self.source(src) {
                 Source::Lasting(value) => value.get(key).map(Slot::Ref),
-                Source::Passing(value) => value.get(key).map(|value| Slot::Own(value.clone())),
+                Source::Passing(value) | Source::Put(value) => value.get(key).map(|value| Slot::Own(value.clone())),
             },
             (View::Known(value), _) if is_leaf(value) => None,
-            (View::Partly(partly), View::Known(key)) => match part(partly, key) {
-                Part::Absent => None,
-                Part::There(value, maybe) => {
-                    self.maybe |= maybe;
-                    Some(value)
-                }
-            },
+            (View::Partly(partly), View::Known(key)) => {
+                let Outcome { value, maybe } = partly.get(key);
+                self.maybe |= maybe;
+                value
+            }
             _ => {
                 self.maybe = true;
                 Some(Slot::unknown())
             }
         };
         self.put_or(found, dst, fail);
+        Ok(())
     }
 
     /// An operand that is known, and whether it outlives the evaluation.
     fn source(&self, arg: Arg) -> Source<'_, 'p> {
         match arg.resolve() {
-            Operand::Constant(index) => Source::Lasting(self.plan.constants.get(index as usize).unwrap_or(&Value::Null)),
+            Operand::Constant(index) => {
+                Source::Lasting(self.plan.constants.get(index as usize).unwrap_or(&Value::Null))
+            }
             Operand::Slot(slot) => match self.slot(slot) {
                 Some(Slot::Ref(value)) => Source::Lasting(value),
                 Some(Slot::Own(value)) => Source::Passing(value),
+                Some(Slot::Put(value)) => Source::Put(value),
                 _ => Source::Lasting(&Value::Null),
             },
         }
@@ -310,6 +310,7 @@ impl<'p> Machine<'p> {
             (View::Known(_), View::Known(key)) => match self.source(src) {
                 Source::Lasting(value) => child(value, key).map(Slot::Ref),
                 Source::Passing(value) => child(value, key).map(|value| Slot::Own(value.clone())),
+                Source::Put(value) => value.get(key).map(|value| Slot::Put(value.clone())),
             },
             (View::Known(value), _) if is_leaf(value) => None,
             _ => {
@@ -331,12 +332,12 @@ impl<'p> Machine<'p> {
             Operand::Slot(slot) => match self.slot(slot) {
                 Some(Slot::Document(document)) => document.share(),
                 _ => {
-                    self.dot(src, key, dst, fail);
+                    self.dot(src, key, dst, fail)?;
                     return Ok(());
                 }
             },
             Operand::Constant(_) => {
-                self.dot(src, key, dst, fail);
+                self.dot(src, key, dst, fail)?;
                 return Ok(());
             }
         };
@@ -371,7 +372,13 @@ impl<'p> Machine<'p> {
         let base = match &document.base {
             Slot::Ref(base) => child(base, &key).map_or(Slot::Empty, Slot::Ref),
             Slot::Own(base) => child(base, &key).map_or(Slot::Empty, |value| Slot::Own(value.clone())),
+            Slot::Put(base) => base.get(&key).map_or(Slot::Empty, |value| Slot::Put(value.clone())),
             _ => Slot::Empty,
+        };
+        // What stands at a path that was replaced is all put there.
+        let base = match base {
+            Slot::Own(base) if is_replaced => Slot::Put(base),
+            base => base,
         };
         let node = match child_at {
             Some(DocumentChild::Node(node)) => Some(node),
@@ -462,13 +469,8 @@ impl<'p> Machine<'p> {
                     };
                     (key, Slot::Ref(value), false)
                 }),
-                Source::Passing(composite) => entry(composite, at).map(|(key, value)| {
-                    let key = match key {
-                        Key::Value(key) => Slot::Own(key.clone()),
-                        Key::Index => Slot::Own(Value::from(at)),
-                    };
-                    (key, Slot::Own(value.clone()), false)
-                }),
+                Source::Passing(composite) => passing(composite, at, Slot::Own),
+                Source::Put(composite) => passing(composite, at, Slot::Put),
             },
             View::Partly(partly) => match partly.items.get(at) {
                 Some(item) => {
@@ -587,7 +589,8 @@ impl<'p> Machine<'p> {
             self.maybe = true;
             return Ok(());
         };
-        let cost = comparison_cost(x).min(comparison_cost(y));
+        // The operation itself has been paid for.
+        let cost = u64::from(x.weight().min(y.weight()) - 1);
         let holds = match how {
             Comparison::Equal => x == y,
             Comparison::NotEqual => x != y,
@@ -603,9 +606,10 @@ impl<'p> Machine<'p> {
     fn member(&mut self, member: Arg, of: Arg, fail: Pc) -> Stepped {
         let found = match (self.view(member), self.view(of)) {
             (View::Known(member), View::Known(of)) => {
-                let (found, cost) = is_member(member, of);
+                let cost = search_cost(member, of);
+                let found = if is_member(member, of) { Found::Yes } else { Found::No };
                 self.budget.step(cost)?;
-                if found { Found::Yes } else { Found::No }
+                found
             }
             (_, View::Known(of)) if is_leaf(of) => Found::No,
             (View::Known(member), View::Partly(partly)) => {
@@ -810,6 +814,31 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
+    fn rule_at(&mut self, group: GroupId, key: Arg, dst: SlotId, fail: Pc) -> Stepped {
+        let View::Known(key) = self.view(key) else {
+            self.maybe = true;
+            self.set(dst, Slot::unknown());
+            return Ok(());
+        };
+        let key = key.clone();
+        let Some(context) = self.contexts.get(self.context as usize) else { return Ok(()) };
+        match context.rules_at.get(&(group, key.clone())) {
+            Some(Ok(outcome)) => {
+                let outcome = outcome.share();
+                self.take(outcome, dst, fail);
+            }
+            Some(Err(halt)) => {
+                let halt = halt.clone();
+                self.raise(halt);
+            }
+            None => {
+                self.call_at(group, key.clone(), dst, fail)?;
+                self.set(0, Slot::Own(key));
+            }
+        }
+        Ok(())
+    }
+
     fn function(&mut self, group: GroupId, args: Args, dst: SlotId, fail: Pc, context: u32) -> Stepped {
         let operands: Vec<Slot<'p>> = self.args(args).iter().map(|arg| self.operand(*arg)).collect();
         self.call(group, dst, fail, context)?;
@@ -891,6 +920,8 @@ impl<'p> Machine<'p> {
         let (value, maybe) = (self.operand(value), self.maybe);
         let key = (key != Arg::slot(NOWHERE)).then(|| self.operand(key));
         self.budget.alloc(2 * size_of::<Value>())?;
+        // It will be compared with the others.
+        self.budget.step(key.as_ref().map_or(0, effort) + effort(&value))?;
         let added = match self.slots.get_mut(self.base + into as usize) {
             Some(Slot::Gathered(gathered)) => gathered.add(key, value, maybe),
             _ => return Ok(()),
@@ -980,6 +1011,7 @@ impl<'p> Machine<'p> {
         self.budget.alloc(2 * size_of::<Value>())?;
         let (value, maybe) = (self.operand(value), self.maybe);
         let path: Vec<Slot<'p>> = self.args(path).iter().map(|arg| self.operand(*arg)).collect();
+        self.budget.step(path.iter().map(effort).sum::<u64>() + effort(&value))?;
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         frame.before = frame.before.max(if maybe { Found::Maybe } else { Found::Yes });
         let added = match &mut frame.results {
@@ -1001,23 +1033,13 @@ enum Source<'m, 'p> {
     Lasting(&'p Value),
     /// It lies in a slot.
     Passing(&'m Value),
+    /// It lies in a slot, and in `data` for the time being.
+    Put(&'m Value),
 }
 
-/// What is under a key of something of which a part is known.
-enum Part<'p> {
-    Absent,
-    There(Slot<'p>, bool),
-}
-
-fn part<'p>(partly: &Partly, key: &Value) -> Part<'p> {
-    match partly.items.iter().find(|item| item.key == *key) {
-        Some(item) => {
-            let value = item.value.clone().map_or_else(Slot::unknown, Slot::Own);
-            Part::There(value, item.maybe)
-        }
-        None if partly.open => Part::There(Slot::unknown(), true),
-        None => Part::Absent,
-    }
+/// Steps for comparing with a value, beyond the one that every operation costs.
+fn effort(slot: &Slot<'_>) -> u64 {
+    slot.as_known().map_or(0, |value| u64::from(value.weight()) - 1)
 }
 
 fn is_leaf(value: &Value) -> bool {
@@ -1039,23 +1061,33 @@ fn entry(composite: &Value, at: usize) -> Option<(Key<'_>, &Value)> {
     }
 }
 
-/// Steps for comparing with a value, beyond the one that every operation costs.
-fn comparison_cost(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => text.len() as u64 / 64,
-        // At least this much; what lies deeper was paid for when it was made.
-        Value::Array(array) => array.len() as u64,
-        Value::Set(set) => set.len() as u64,
-        Value::Object(object) => object.len() as u64 * 2,
-        _ => 0,
+/// The entry of a value that doesn't outlive the evaluation.
+fn passing<'p>(composite: &Value, at: usize, slot: fn(Value) -> Slot<'p>) -> Option<(Slot<'p>, Slot<'p>, bool)> {
+    let (key, value) = entry(composite, at)?;
+    let key = match key {
+        Key::Value(key) => key.clone(),
+        Key::Index => Value::from(at),
+    };
+    Some((Slot::Own(key), slot(value.clone()), false))
+}
+
+fn is_member(member: &Value, of: &Value) -> bool {
+    match of {
+        Value::Array(array) => array.iter().any(|item| item == member),
+        Value::Set(set) => set.contains(member),
+        Value::Object(object) => object.values().any(|value| value == member),
+        _ => false,
     }
 }
 
-fn is_member(member: &Value, of: &Value) -> (bool, u64) {
-    match of {
-        Value::Array(array) => (array.iter().any(|item| item == member), array.len() as u64),
-        Value::Set(set) => (set.contains(member), 4),
-        Value::Object(object) => (object.values().any(|value| value == member), object.len() as u64),
-        _ => (false, 0),
-    }
+/// Steps for looking for a value in another.
+fn search_cost(member: &Value, of: &Value) -> u64 {
+    let compared = match of {
+        Value::Array(array) => array.len(),
+        Value::Object(object) => object.len(),
+        Value::Set(_) => 4,
+        _ => 0,
+    };
+    // No more than all of it is looked at.
+    (compared as u64 * u64::from(member.weight())).min(u64::from(of.weight()))
 }

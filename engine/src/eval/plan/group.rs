@@ -2,10 +2,21 @@
 
 use super::planner::{Label, Place, PlanError, Planner};
 use super::{Arg, DocumentChild, Group, GroupId, GroupKind, Op, Pc};
-use crate::eval::compile::tree::{RuleId, RuleKind, is_ground, kind};
+use crate::eval::compile::tree::{RuleId, RuleKind, is_ground, kind as rule_kind};
 use crate::eval::compile::walk::chain;
 use crate::eval::syntax::ast::{Location, Rule, Term};
 use crate::eval::value::Value;
+
+/// How a group's definitions are planned.
+#[derive(Clone, Copy)]
+struct Shape {
+    kind: GroupKind,
+    /// The length of the group's path.
+    depth: usize,
+    parameters: u32,
+    /// Whether the only parameter is the key that is looked for.
+    keyed: bool,
+}
 
 impl Planner<'_> {
     /// A group for the rules at a node of the rule tree.
@@ -14,18 +25,17 @@ impl Planner<'_> {
         let first = rules.first().and_then(|id| self.rule(*id));
         let parameters = first.map_or(0, |rule| rule.head.args.len());
         let is_partial = rules.iter().filter_map(|id| self.rule(*id)).any(|rule| !is_ground(&rule.head.reference));
-        let group_kind = match first.map(kind) {
+        let group_kind = match first.map(rule_kind) {
             _ if is_partial => GroupKind::Object,
             Some(RuleKind::Multi) => GroupKind::Set,
             _ if parameters > 0 => GroupKind::Function,
             _ => GroupKind::Complete,
         };
-        let location = first.map(|rule| rule.location).unwrap_or_default();
-        let group = self.push_group(group_kind, parameters, path, location);
+        let group = self.push_group(group_kind, parameters, path);
         if group_kind == GroupKind::Function { Place::Function(group) } else { Place::Rules(group) }
     }
 
-    fn push_group(&mut self, kind: GroupKind, parameters: usize, path: Vec<Value>, location: Location) -> GroupId {
+    fn push_group(&mut self, kind: GroupKind, parameters: usize, path: Vec<Value>) -> GroupId {
         let id = GroupId::try_from(self.plan.groups.len()).unwrap_or(GroupId::MAX);
         self.plan.groups.push(Group {
             kind,
@@ -33,7 +43,6 @@ impl Planner<'_> {
             slots: 0,
             parameters: u32::try_from(parameters).unwrap_or(u32::MAX),
             path: path.into(),
-            location,
             keyed: None,
         });
         id
@@ -54,7 +63,7 @@ impl Planner<'_> {
     pub(super) fn plan_groups(&mut self) -> Result<(), PlanError> {
         for node in 0..self.plan.nodes.len() {
             let path = self.plan.nodes.get(node).map(|node| node.path.to_vec()).unwrap_or_default();
-            let group = self.push_group(GroupKind::Document, 0, path, Location::default());
+            let group = self.push_group(GroupKind::Document, 0, path);
             if let Some(node) = self.plan.nodes.get_mut(node) {
                 node.whole = Some(group);
             }
@@ -66,6 +75,12 @@ impl Planner<'_> {
         }
         for node in 0..self.plan.nodes.len() {
             self.plan_document(node)?;
+        }
+        // Those that are looked into by key; planning one may come upon others.
+        while let Some((group, at)) = self.looked_up.pop_first() {
+            if self.plan.groups.get(group as usize).is_some_and(|group| group.keyed.is_none()) {
+                self.plan_keyed(group, at)?;
+            }
         }
         Ok(())
     }
@@ -86,8 +101,8 @@ impl Planner<'_> {
         let definitions = || rules.iter().filter_map(|id| self.rule(*id)).filter(|rule| !rule.default);
         let only = if have_one_value(definitions()) { end } else { Label::MAX };
         let definitions: Vec<&Rule> = definitions().collect();
-        for rule in definitions {
-            self.plan_chain(rule, group_kind, depth, parameters, only)?;
+        for rule in &definitions {
+            self.plan_chain(rule, Shape { kind: group_kind, depth, parameters, keyed: false }, only)?;
         }
         let default = rules.iter().filter_map(|id| self.rule(*id)).find(|rule| rule.default);
         if let Some(default) = default.filter(|_| matches!(group_kind, GroupKind::Complete | GroupKind::Function)) {
@@ -110,27 +125,43 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// The same definitions once more, for one key that is known before: what it stands for needn't be gone through, and
+    /// what disagrees about other keys doesn't matter, as in OPA.
+    fn plan_keyed(&mut self, id: GroupId, at: usize) -> Result<(), PlanError> {
+        let rules = self.rules_at(at);
+        let Some(group) = self.plan.groups.get(id as usize) else { return Ok(()) };
+        let shape = Shape { kind: group.kind, depth: group.path.len(), parameters: 1, keyed: true };
+        let entry = self.pc();
+        self.max_slot = group.slots;
+        let definitions: Vec<&Rule> = rules.iter().filter_map(|id| self.rule(*id)).collect();
+        for rule in definitions {
+            self.plan_chain(rule, shape, Label::MAX)?;
+        }
+        self.emit(Op::Return)?;
+        if let Some(group) = self.plan.groups.get_mut(id as usize) {
+            group.keyed = Some(entry);
+            group.slots = self.max_slot;
+        }
+        Ok(())
+    }
+
     /// A rule and its `else` rules: the first that holds counts.
-    fn plan_chain(
-        &mut self,
-        rule: &Rule,
-        group_kind: GroupKind,
-        depth: usize,
-        parameters: u32,
-        only: Label,
-    ) -> Result<(), PlanError> {
+    fn plan_chain(&mut self, rule: &Rule, shape: Shape, only: Label) -> Result<(), PlanError> {
+        let Shape { kind, depth, parameters, keyed } = shape;
         let end = self.label();
         for (i, rule) in chain(rule).enumerate() {
             self.location = rule.location;
             self.emit(if i == 0 { Op::Definition } else { Op::Else { to: end } })?;
             let next = self.label();
             self.begin_definition(parameters, next);
-            for (slot, pattern) in (0..parameters).zip(&rule.head.args) {
+            let key = if kind == GroupKind::Set { rule.head.key.as_ref() } else { rule.head.reference.get(1 + depth) };
+            let given = if keyed { key.map_or(&[][..], std::slice::from_ref) } else { rule.head.args.as_slice() };
+            for (slot, pattern) in (0..parameters).zip(given) {
                 self.matches(pattern, Arg::slot(slot))?;
             }
             self.body(&rule.body)?;
             self.location = rule.head.location;
-            match group_kind {
+            match kind {
                 GroupKind::Complete | GroupKind::Function => {
                     let value = self.head_value(rule)?;
                     self.emit(Op::Yield { value, only })?;
@@ -148,6 +179,7 @@ impl Planner<'_> {
         self.unbind_to(0);
         self.next_slot = parameters;
         self.fail = fail;
+        self.in_loop = false;
     }
 
     /// Looks for the next solution, if there are loops to go through.
@@ -170,7 +202,7 @@ impl Planner<'_> {
         let path: Vec<&Term> = rule.head.reference.iter().skip(1 + depth).collect();
         let path = path.into_iter().map(|term| self.term(term)).collect::<Result<Vec<_>, _>>()?;
         let path = self.args(&path);
-        let multi = kind(rule) == RuleKind::Multi;
+        let multi = rule_kind(rule) == RuleKind::Multi;
         let value = match (&rule.head.key, multi) {
             (Some(member), true) => self.term(member)?,
             _ => self.head_value(rule)?,

@@ -93,101 +93,257 @@ pub(crate) enum Gathering {
 pub(crate) enum Op {
     // === Documents ===
     /// `dst = input.a.b…`, by [`Plan::paths`].
-    Input { path: u32, dst: SlotId, fail: Pc },
+    Input {
+        path: u32,
+        dst: SlotId,
+        fail: Pc,
+    },
     /// `dst = data.a.b…`, where no rule stands on the way. `remote` if it may lead to what isn't held.
-    Data { path: u32, remote: bool, dst: SlotId, fail: Pc },
+    Data {
+        path: u32,
+        remote: bool,
+        dst: SlotId,
+        fail: Pc,
+    },
     /// `dst = src[key]`.
-    Dot { src: Arg, key: Arg, dst: SlotId, fail: Pc },
+    Dot {
+        src: Arg,
+        key: Arg,
+        dst: SlotId,
+        fail: Pc,
+    },
     /// `dst = src[key]` in a document of `data`, where keys are compared as texts.
-    DataDot { src: Arg, key: Arg, dst: SlotId, fail: Pc },
+    DataDot {
+        src: Arg,
+        key: Arg,
+        dst: SlotId,
+        fail: Pc,
+    },
     /// `dst` is the document at a node of the rule tree, to be followed by keys that aren't constant.
-    Document { node: u32, dst: SlotId },
+    Document {
+        node: u32,
+        dst: SlotId,
+    },
     /// `dst = src[key]`, where `src` is such a document or what one led to. May call a rule.
-    DocumentDot { src: Arg, key: Arg, dst: SlotId, fail: Pc },
+    DocumentDot {
+        src: Arg,
+        key: Arg,
+        dst: SlotId,
+        fail: Pc,
+    },
     /// `dst` is the whole value of what a document led to. May call.
-    DocumentValue { src: Arg, dst: SlotId, fail: Pc },
+    DocumentValue {
+        src: Arg,
+        dst: SlotId,
+        fail: Pc,
+    },
 
     // === Loops ===
     /// Begins to go through `src`.
-    Scan { src: Arg, iter: SlotId, fail: Pc },
+    Scan {
+        src: Arg,
+        iter: SlotId,
+        fail: Pc,
+    },
     /// The next key and value, or `end`.
-    Next { src: Arg, iter: SlotId, key: SlotId, value: SlotId, end: Pc },
+    Next {
+        src: Arg,
+        iter: SlotId,
+        key: SlotId,
+        value: SlotId,
+        end: Pc,
+    },
     /// Begins to go through the keys of a document.
-    DocumentScan { src: Arg, iter: SlotId, fail: Pc },
+    DocumentScan {
+        src: Arg,
+        iter: SlotId,
+        fail: Pc,
+    },
     /// The next key, or `end`.
-    DocumentNext { iter: SlotId, key: SlotId, end: Pc },
+    DocumentNext {
+        iter: SlotId,
+        key: SlotId,
+        end: Pc,
+    },
 
     // === Statements ===
-    Compare { how: Comparison, a: Arg, b: Arg, fail: Pc },
+    Compare {
+        how: Comparison,
+        a: Arg,
+        b: Arg,
+        fail: Pc,
+    },
     /// Holds if the value isn't `false`.
-    Holds { arg: Arg, fail: Pc },
+    Holds {
+        arg: Arg,
+        fail: Pc,
+    },
     /// `a in b`.
-    Member { member: Arg, of: Arg, fail: Pc },
+    Member {
+        member: Arg,
+        of: Arg,
+        fail: Pc,
+    },
     /// An array of this length.
-    IsArray { src: Arg, len: u32, fail: Pc },
+    IsArray {
+        src: Arg,
+        len: u32,
+        fail: Pc,
+    },
     /// An object of this size.
-    IsObject { src: Arg, len: u32, fail: Pc },
-    Copy { src: Arg, dst: SlotId },
-    Jump { to: Pc },
+    IsObject {
+        src: Arg,
+        len: u32,
+        fail: Pc,
+    },
+    Jump {
+        to: Pc,
+    },
 
     // === Values ===
-    Array { items: Args, dst: SlotId },
-    Set { items: Args, dst: SlotId },
+    Array {
+        items: Args,
+        dst: SlotId,
+    },
+    Set {
+        items: Args,
+        dst: SlotId,
+    },
     /// Keys and values in turn.
-    Object { entries: Args, dst: SlotId },
+    Object {
+        entries: Args,
+        dst: SlotId,
+    },
 
     // === Calls ===
     /// A builtin. With `replaceable`, a `with` somewhere may put something else in its place.
-    Builtin { builtin: u32, args: Args, dst: SlotId, replaceable: bool, fail: Pc },
+    Builtin {
+        builtin: u32,
+        args: Args,
+        dst: SlotId,
+        replaceable: bool,
+        fail: Pc,
+    },
     /// All `[path, value]` pairs of a value, as an array.
-    Walk { arg: Arg, dst: SlotId, fail: Pc },
+    Walk {
+        arg: Arg,
+        dst: SlotId,
+        fail: Pc,
+    },
     /// The document of a group of rules.
-    Rule { group: GroupId, dst: SlotId, replaceable: bool, fail: Pc },
+    Rule {
+        group: GroupId,
+        dst: SlotId,
+        replaceable: bool,
+        fail: Pc,
+    },
     /// The value that a partial document has under a key, found without making the document.
-    RuleAt { group: GroupId, key: Arg, dst: SlotId, fail: Pc },
-    Function { group: GroupId, args: Args, dst: SlotId, replaceable: bool, fail: Pc },
+    RuleAt {
+        group: GroupId,
+        key: Arg,
+        dst: SlotId,
+        fail: Pc,
+    },
+    Function {
+        group: GroupId,
+        args: Args,
+        dst: SlotId,
+        replaceable: bool,
+        fail: Pc,
+    },
 
     // === Bodies within ===
     /// Begins a body whose solutions are only counted.
-    Begin { mark: SlotId },
+    Begin {
+        mark: SlotId,
+    },
     /// A solution. Goes on at `done` if it is one whatever isn't known.
-    Hit { mark: SlotId, done: Pc },
+    Hit {
+        mark: SlotId,
+        done: Pc,
+    },
     /// Ends it, and restores what [`Op::Begin`] saved.
-    End { mark: SlotId },
+    End {
+        mark: SlotId,
+    },
     /// Holds if there was a solution.
-    Found { mark: SlotId, fail: Pc },
+    Found {
+        mark: SlotId,
+        fail: Pc,
+    },
     /// Holds if there was none.
-    NotFound { mark: SlotId, fail: Pc },
+    NotFound {
+        mark: SlotId,
+        fail: Pc,
+    },
     /// Goes to `to` if there certainly was a solution; notes one that is only possible.
-    FoundElse { mark: SlotId, to: Pc },
+    FoundElse {
+        mark: SlotId,
+        to: Pc,
+    },
     /// Holds if either has a solution.
-    EitherFound { a: SlotId, b: SlotId, fail: Pc },
+    EitherFound {
+        a: SlotId,
+        b: SlotId,
+        fail: Pc,
+    },
     /// Begins to gather.
-    Gather { what: Gathering, mark: SlotId, into: SlotId },
+    Gather {
+        what: Gathering,
+        mark: SlotId,
+        into: SlotId,
+    },
     /// Adds a value, or a key and a value.
-    Add { into: SlotId, key: Arg, value: Arg },
+    Add {
+        into: SlotId,
+        key: Arg,
+        value: Arg,
+    },
     /// Ends gathering: `dst` is what was gathered.
-    Gathered { mark: SlotId, from: SlotId, dst: SlotId },
+    Gathered {
+        mark: SlotId,
+        from: SlotId,
+        dst: SlotId,
+    },
 
     // === `with` ===
     /// From here on things are as [`Plan::replacements`] says.
-    With { replacement: u32, saved: SlotId, fail: Pc },
+    With {
+        replacement: u32,
+        saved: SlotId,
+        fail: Pc,
+    },
     /// From here on they are as before.
-    Without { saved: SlotId },
+    Without {
+        saved: SlotId,
+    },
 
     // === Rules ===
     /// A definition begins: nothing is in doubt yet.
     Definition,
     /// A definition holds, with this value. If no other can give another, `only` says where to go.
-    Yield { value: Arg, only: Pc },
+    Yield {
+        value: Arg,
+        only: Pc,
+    },
     /// An `else` follows: skip to `to` if what came before certainly holds.
-    Else { to: Pc },
+    Else {
+        to: Pc,
+    },
     /// The default follows: skip to `to` if some definition certainly holds.
-    Default { to: Pc },
+    Default {
+        to: Pc,
+    },
     /// The default's value.
-    YieldDefault { value: Arg },
+    YieldDefault {
+        value: Arg,
+    },
     /// A definition of a partial set or object holds: this is the path, and what lies there.
-    YieldAt { path: Args, value: Arg, multi: bool },
+    YieldAt {
+        path: Args,
+        value: Arg,
+        multi: bool,
+    },
     /// The end of a group, or of a query.
     Return,
 }
@@ -239,8 +395,7 @@ pub(crate) struct Group {
     pub(crate) parameters: u32,
     /// Where it stands, below `data`.
     pub(crate) path: Arc<[Value]>,
-    pub(crate) location: Location,
-    /// Code that finds the value under one key, which stands in the first slot.
+    /// Of a partial document: code that finds what is under one key, which stands in the first slot.
     pub(crate) keyed: Option<Pc>,
 }
 
@@ -249,7 +404,6 @@ pub(crate) struct Group {
 pub(crate) struct PlannedBuiltin {
     pub(crate) name: &'static str,
     pub(crate) function: Function,
-    pub(crate) operands: u32,
 }
 
 /// A node of the rule tree, for references whose keys aren't constant.

@@ -62,6 +62,8 @@ pub(super) struct Planner<'a> {
     paths: HashMap<Vec<Arc<str>>, u32>,
     /// What some `with` replaces.
     pub(super) replaced: Replaced,
+    /// Partial documents that are looked into by key, and the nodes that they stand at.
+    pub(super) looked_up: BTreeSet<(GroupId, usize)>,
 
     // Of the group that is being planned:
     pub(super) next_slot: SlotId,
@@ -71,6 +73,8 @@ pub(super) struct Planner<'a> {
     pub(super) bound: Vec<Var>,
     /// Where a statement that doesn't hold goes.
     pub(super) fail: Label,
+    /// Whether the current statement may be evaluated many times.
+    pub(super) in_loop: bool,
     pub(super) location: Location,
 }
 
@@ -104,11 +108,13 @@ impl<'a> Planner<'a> {
             builtins: BTreeMap::new(),
             paths: HashMap::new(),
             replaced: Replaced::default(),
+            looked_up: BTreeSet::new(),
             next_slot: 0,
             max_slot: 0,
             variables: HashMap::new(),
             bound: vec![],
             fail: 0,
+            in_loop: false,
             location: Location::default(),
         }
     }
@@ -149,7 +155,11 @@ impl<'a> Planner<'a> {
             if node.rules.is_empty() {
                 let id = u32::try_from(self.plan.nodes.len()).unwrap_or(u32::MAX);
                 let path: Vec<Value> = path;
-                self.plan.nodes.push(DocumentNode { hidden: node.hidden, path: path.clone().into(), ..Default::default() });
+                self.plan.nodes.push(DocumentNode {
+                    hidden: node.hidden,
+                    path: path.clone().into(),
+                    ..Default::default()
+                });
                 self.set_place(at, Place::Node(id));
                 for (key, child) in &node.children {
                     let mut path = path.clone();
@@ -163,7 +173,9 @@ impl<'a> Planner<'a> {
         }
         // Children, now that all have a place.
         for at in 0..self.tree.len() {
-            let (Some(Place::Node(id)), Some(node)) = (self.places.get(at).copied(), self.tree.node(at)) else { continue };
+            let (Some(Place::Node(id)), Some(node)) = (self.places.get(at).copied(), self.tree.node(at)) else {
+                continue;
+            };
             let child = |(key, child): (&Value, &usize)| {
                 let child = match self.places.get(*child)? {
                     Place::Node(id) => DocumentChild::Node(*id),
@@ -293,8 +305,7 @@ impl<'a> Planner<'a> {
         }
         let function = function(name).ok_or_else(|| refuse("it can't be called here"))?;
         let id = u32::try_from(self.plan.builtins.len()).unwrap_or(u32::MAX);
-        let operands = u32::try_from(described.arity()).unwrap_or(u32::MAX);
-        self.plan.builtins.push(PlannedBuiltin { name: described.name, function, operands });
+        self.plan.builtins.push(PlannedBuiltin { name: described.name, function });
         self.builtins.insert(described.name, id);
         Ok(id)
     }
@@ -347,7 +358,6 @@ fn target_mut(op: &mut Op) -> Option<&mut Pc> {
         Op::Jump { to } | Op::FoundElse { to, .. } | Op::Else { to } | Op::Default { to } => Some(to),
         Op::Yield { only, .. } => Some(only),
         Op::Document { .. }
-        | Op::Copy { .. }
         | Op::Array { .. }
         | Op::Set { .. }
         | Op::Object { .. }

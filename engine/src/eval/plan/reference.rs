@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::planner::{Place, PlanError, Planner};
-use super::{Arg, NOWHERE, Op, Plan};
+use super::{Arg, GroupId, GroupKind, NOWHERE, Op, Plan};
 use crate::eval::compile::tree::{RuleTree, scalar};
 use crate::eval::syntax::ast::{Term, TermKind, Var};
 use crate::eval::value::Value;
@@ -56,6 +56,15 @@ impl Planner<'_> {
             let rest = parts.get(i + 1..).unwrap_or_default();
             match self.places.get(child).copied() {
                 Some(Place::Rules(group)) => {
+                    if let Some((key, rest)) = rest.split_first()
+                        && self.is_looked_up(group, key)
+                    {
+                        self.looked_up.insert((group, child));
+                        let key = self.term(key)?;
+                        let dst = self.slot()?;
+                        self.emit(Op::RuleAt { group, key, dst, fail: self.fail })?;
+                        return self.follow(At::Value(Arg::slot(dst)), rest);
+                    }
                     let dst = self.slot()?;
                     let path: Vec<Value> = parts.iter().take(i + 1).filter_map(scalar).collect();
                     let replaceable = self.is_replaceable(&path);
@@ -67,6 +76,16 @@ impl Planner<'_> {
             }
         }
         self.document(at, &[])
+    }
+
+    /// Whether a partial document is asked for one key: then it needn't be made. Not within a loop, which may ask for many.
+    fn is_looked_up(&self, group: GroupId, key: &Term) -> bool {
+        let kind = self.plan.groups.get(group as usize).map(|group| group.kind);
+        let path = self.plan.groups.get(group as usize).map_or(&[][..], |group| &group.path);
+        matches!(kind, Some(GroupKind::Set | GroupKind::Object))
+            && self.is_key(key)
+            && !self.in_loop
+            && !self.is_replaceable(path)
     }
 
     /// A path through data alone.
@@ -81,9 +100,7 @@ impl Planner<'_> {
 
     /// Whether a path leads to, into or past what may not be held.
     fn may_be_remote(&self, names: &[Arc<str>]) -> bool {
-        self.plan.remote.iter().any(|root| {
-            root.iter().zip(names).all(|(part, name)| part.as_str() == Some(name))
-        })
+        self.plan.remote.iter().any(|root| root.iter().zip(names).all(|(part, name)| part.as_str() == Some(name)))
     }
 
     /// From a node of the rule tree on, by keys that aren't constant, or the whole of it.
@@ -151,6 +168,7 @@ impl Planner<'_> {
 
     /// Begins a loop; from here on, failing is going to its next turn.
     fn scan(&mut self, at: At, key: u32) -> Result<At, PlanError> {
+        self.in_loop = true;
         let iter = self.slot()?;
         let next = self.label();
         match at {

@@ -96,7 +96,8 @@ impl Planner<'_> {
                     return Ok(Unified::Done);
                 }
             }
-            let message = "two objects with keys that aren't constant can't be unified; compare them after building them";
+            let message =
+                "two objects with keys that aren't constant can't be unified; compare them after building them";
             return Err(PlanError::unsupported(a.location, message));
         }
         let mut parts = vec![];

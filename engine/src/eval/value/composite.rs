@@ -5,11 +5,34 @@ use std::sync::Arc;
 use super::Value;
 use super::compare::total;
 
-/// A slice that knows how deep it is.
+/// A slice that knows how deep and how large it is.
 #[derive(Debug)]
 struct Node<T> {
     depth: u16,
+    /// What comparing or printing it takes, in steps; saturates.
+    weight: u32,
     items: Box<[T]>,
+}
+
+impl<T> Node<T> {
+    /// `measure` adds up the parts of an item.
+    fn new(items: Vec<T>, measure: impl Fn(&T, &mut Measure)) -> Self {
+        let mut all = Measure { depth: 0, weight: 1 };
+        items.iter().for_each(|item| measure(item, &mut all));
+        Self { depth: all.depth.saturating_add(1), weight: all.weight, items: items.into() }
+    }
+}
+
+struct Measure {
+    depth: u16,
+    weight: u32,
+}
+
+impl Measure {
+    fn add(&mut self, part: &Value) {
+        self.depth = self.depth.max(part.depth());
+        self.weight = self.weight.saturating_add(part.weight());
+    }
 }
 
 /// Values in an order of their own.
@@ -30,15 +53,15 @@ pub(crate) struct Conflict {
     pub(crate) key: Value,
 }
 
-fn depth<'a>(items: impl Iterator<Item = &'a Value>) -> u16 {
-    items.map(Value::depth).max().unwrap_or(0).saturating_add(1)
-}
-
 // === Array ===
 
 impl Array {
     pub(crate) fn depth(&self) -> u16 {
         self.0.depth
+    }
+
+    pub(crate) fn weight(&self) -> u32 {
+        self.0.weight
     }
 
     pub(crate) fn as_slice(&self) -> &[Value] {
@@ -60,7 +83,7 @@ impl Array {
 
 impl From<Vec<Value>> for Array {
     fn from(items: Vec<Value>) -> Self {
-        Self(Arc::new(Node { depth: depth(items.iter()), items: items.into() }))
+        Self(Arc::new(Node::new(items, |item, all| all.add(item))))
     }
 }
 
@@ -69,6 +92,10 @@ impl From<Vec<Value>> for Array {
 impl Set {
     pub(crate) fn depth(&self) -> u16 {
         self.0.depth
+    }
+
+    pub(crate) fn weight(&self) -> u32 {
+        self.0.weight
     }
 
     /// The members, in the order of values.
@@ -107,7 +134,7 @@ impl From<Vec<Value>> for Set {
             items.sort_by(total);
             items.dedup_by(|later, kept| later == kept);
         }
-        Self(Arc::new(Node { depth: depth(items.iter()), items: items.into() }))
+        Self(Arc::new(Node::new(items, |item, all| all.add(item))))
     }
 }
 
@@ -116,6 +143,10 @@ impl From<Vec<Value>> for Set {
 impl Object {
     pub(crate) fn depth(&self) -> u16 {
         self.0.depth
+    }
+
+    pub(crate) fn weight(&self) -> u32 {
+        self.0.weight
     }
 
     /// The entries, in the order of the keys.
@@ -179,8 +210,10 @@ impl Object {
     }
 
     fn sorted(entries: Vec<(Value, Value)>) -> Self {
-        let depth = depth(entries.iter().flat_map(|(key, value)| [key, value]));
-        Self(Arc::new(Node { depth, items: entries.into() }))
+        Self(Arc::new(Node::new(entries, |(key, value), all| {
+            all.add(key);
+            all.add(value);
+        })))
     }
 }
 

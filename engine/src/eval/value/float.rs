@@ -3,8 +3,6 @@
 //! The value is `(-1)^negative · mantissa · 2^exponent`. Parsing, arithmetic and printing (the shortest text that reads back
 //! as the same float) follow Go 1.26's `math/big`: `floatconv.go`, `ftoa.go`, `decimal.go`.
 
-use std::cmp::Ordering;
-
 use num_bigint::{BigInt, BigUint, Sign};
 
 use super::number::{Number, NumberError};
@@ -46,10 +44,6 @@ impl Float {
 
     pub(crate) fn is_zero(&self) -> bool {
         self.mantissa == BigUint::ZERO
-    }
-
-    pub(crate) fn is_negative(&self) -> bool {
-        self.negative
     }
 
     pub(crate) fn is_integer(&self) -> bool {
@@ -129,11 +123,6 @@ impl Float {
             Err(_) => &self.mantissa >> self.exponent.unsigned_abs(),
         };
         BigInt::from_biguint(if self.negative { Sign::Minus } else { Sign::Plus }, magnitude)
-    }
-
-    pub(crate) fn cmp(&self, other: &Self) -> Ordering {
-        let exponent = self.exponent.min(other.exponent);
-        self.scaled(exponent).cmp(&other.scaled(exponent))
     }
 
     /// The shortest text that reads back as this float: plain digits for an integer, else as Go's `%g`.

@@ -4,7 +4,8 @@
 //! OPA's order and equal values have one form. Numbers are exact ([`number`]).
 //!
 //! Every composite knows its depth. Nothing in here refuses a deep value; whoever makes one checks [`Value::depth`]
-//! against [`MAX_DEPTH`], because comparing, printing and dropping recurse.
+//! against [`MAX_DEPTH`], because comparing, printing and dropping recurse. So does every composite know how large it is
+//! when it is printed, and [`MAX_WEIGHT`] bounds that.
 
 mod compare;
 mod composite;
@@ -20,6 +21,10 @@ pub(crate) use self::number::Number;
 
 /// Composites within each other that a value may have. Recursion over a value of this depth fits a 64 KiB stack.
 pub(crate) const MAX_DEPTH: u16 = 128;
+
+/// The [`weight`](Value::weight) that a value may have which an evaluation makes. Values that share their parts grow by
+/// doubling: 40 rules are enough for one that no machine can print.
+pub(crate) const MAX_WEIGHT: u32 = 1 << 21;
 
 /// A value. `Undefined` isn't one: what has no value is `None`.
 #[derive(Clone, Debug)]
@@ -45,10 +50,6 @@ impl Value {
             Self::Object(_) => "object",
             Self::Set(_) => "set",
         }
-    }
-
-    pub(crate) fn string(text: impl AsRef<str>) -> Self {
-        Self::String(Arc::from(text.as_ref()))
     }
 
     pub(crate) fn array(items: Vec<Self>) -> Self {
@@ -85,6 +86,17 @@ impl Value {
             Self::Object(object) => object.depth(),
             Self::Set(set) => set.depth(),
             _ => 0,
+        }
+    }
+
+    /// About how many steps comparing or printing it takes. Saturates.
+    pub(crate) fn weight(&self) -> u32 {
+        match self {
+            Self::Array(array) => array.weight(),
+            Self::Object(object) => object.weight(),
+            Self::Set(set) => set.weight(),
+            Self::String(text) => u32::try_from(text.len() / 64).unwrap_or(u32::MAX).saturating_add(1),
+            Self::Null | Self::Bool(_) | Self::Number(_) => 1,
         }
     }
 

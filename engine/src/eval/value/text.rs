@@ -77,8 +77,9 @@ fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
 /// Go's `strconv.IsPrint`: letters, marks, numbers, punctuation and symbols.
 fn is_print(char: char) -> bool {
     use std::sync::LazyLock;
-    // The classes come from the Unicode tables of `regex`, which no constant pattern fails to compile with.
-    static PRINT: LazyLock<Option<regex::Regex>> = LazyLock::new(|| regex::Regex::new(r"^[\pL\pM\pN\pP\pS]$").ok());
+    // Go 1.26 has the tables of Unicode 15. No constant pattern fails to compile.
+    const CLASSES: &str = r"^[[\pL\pM\pN\pP\pS]&&\p{Age=15.0}]$";
+    static PRINT: LazyLock<Option<regex::Regex>> = LazyLock::new(|| regex::Regex::new(CLASSES).ok());
     let mut buffer = [0; 4];
     PRINT.as_ref().is_some_and(|print| print.is_match(char.encode_utf8(&mut buffer)))
 }
