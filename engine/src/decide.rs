@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::audit::{Asked, NotRecorded, Recording};
 use crate::bundle::{BuiltinErrors, DEFAULT_ENTRYPOINT, Defer, Entrypoint, Mode, Revision};
@@ -11,7 +12,7 @@ use crate::decision::{Decision, Effect, Reason, ReasonCode, Source, Verdict};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::eval::{Evaluated, Judged, document, judge, read_strict, verdict};
+use crate::eval::{Evaluated, Judged, document, judge, read_strict};
 use crate::identity::Identity;
 use crate::request::{BadInput, Request};
 use crate::snapshot::Snapshot;
@@ -114,12 +115,16 @@ impl Outcome {
 /// What a rule says about an input, for hosts that bring their own input shape.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evaluation {
-    /// The rule's value; none when undefined.
-    pub value: Option<serde_json::Value>,
-    /// What that would be as a decision.
-    pub verdict: Verdict,
-    /// Whether the answer is the same whatever data isn't held here.
+    /// The rule's value, as JSON in which numbers stand as they were written and sets are arrays; none when it is undefined
+    /// or not known.
+    pub value: Option<Box<RawValue>>,
+    /// Whether that is so whatever data isn't held here.
     pub certain: bool,
+    /// What it is as a decision.
+    pub verdict: Verdict,
+    /// Whether the decision is the same whatever data isn't held here. Certain more often than the value: what doesn't
+    /// allow, denies.
+    pub verdict_certain: bool,
     /// The bundle that was asked.
     pub revision: Option<Revision>,
     /// How long it took, in nanoseconds.
@@ -236,43 +241,52 @@ impl Engine {
 
     /// Evaluates a rule by path over any input document, as OPA would, and doesn't record it.
     ///
+    /// With [`BuiltinErrors::Deny`] an error of a builtin is an error, as in OPA's strict mode; else it makes its statement
+    /// undefined, as in OPA's default mode.
+    ///
     /// # Errors
-    /// No bundle is held, it is withdrawn or expired, the input isn't strict JSON, or the evaluation raised an error.
+    /// No bundle is held, it is withdrawn or expired, the input isn't strict JSON, or the evaluation raised an error;
+    /// [`Error::Evaluation`] has OPA's code where OPA raises it as well.
     pub fn evaluate(&self, path: &str, input: &str, errors: BuiltinErrors) -> Result<Evaluation, Error> {
         let started = self.clock.elapsed_ns();
+        let refuse = |code: ReasonCode, detail: &str| Err(Error::evaluation(code.as_str(), detail));
         if self.opened.is_past() {
-            return Err(Error::Evaluation("this process was forked after opening; open an engine of its own".into()));
+            return refuse(ReasonCode::Forked, "this process was forked after opening; open an engine of its own");
         }
         let guard = self.current.load();
         let Some(snapshot) = guard.as_deref() else {
-            return Err(Error::Evaluation("no bundle is held; load one, or connect to a control plane".into()));
+            return refuse(ReasonCode::NoBundle, "no bundle is held; load one, or connect to a control plane");
         };
         if self.live.is_withdrawn() || self.is_expired(snapshot) {
-            return Err(Error::Evaluation("the bundle is expired or withdrawn; see the status".into()));
+            return refuse(ReasonCode::Expired, "the bundle is expired or withdrawn; see the status");
         }
-        let input = read_strict(input).map_err(|e| Error::Evaluation(e.to_string()))?;
-        let mut evaluation = snapshot.program.evaluate(path, Some(&input), self.now_ns());
+        let input = read_strict(input).map_err(|e| Error::evaluation(ReasonCode::BadInput.as_str(), e.to_string()))?;
+        let evaluation = snapshot.program.evaluate(path, Some(&input), self.now_ns());
         if errors == BuiltinErrors::Deny
-            && let Some(error) = evaluation.swallowed.take()
+            && let Some(error) = &evaluation.swallowed
         {
-            return Err(Error::Evaluation(error.to_string()));
+            return Err(Error::evaluation(error.code, error.to_string()));
         }
         let value = match &evaluation.value {
             Evaluated::Value(value) => {
-                Some(serde_json::from_str(&value.to_json()).map_err(|e| Error::Evaluation(e.to_string()))?)
+                let json = RawValue::from_string(value.to_json());
+                Some(json.map_err(|e| Error::Internal(format!("a value that is no JSON: {e}")))?)
             }
             Evaluated::Undefined | Evaluated::Unknown { .. } => None,
-            Evaluated::Conflict(text) | Evaluated::Error(text) => return Err(Error::Evaluation(text.clone())),
-            Evaluated::Budget(what) => return Err(Error::Evaluation(format!("took more than it may: {what}"))),
+            Evaluated::Conflict(text) => return Err(Error::evaluation("eval_conflict_error", text.clone())),
+            Evaluated::Unsupported(text) => {
+                return Err(Error::evaluation(ReasonCode::Unsupported.as_str(), text.clone()));
+            }
+            Evaluated::Budget(what) => {
+                return Err(Error::evaluation(ReasonCode::Budget.as_str(), format!("took more than it may: {what}")));
+            }
             Evaluated::Panic => return Err(Error::Internal("the evaluator panicked".into())),
         };
-        Ok(Evaluation {
-            value,
-            certain: !matches!(evaluation.value, Evaluated::Unknown { .. }) && !evaluation.may_halt,
-            verdict: verdict(evaluation.value),
-            revision: snapshot.revision,
-            ns: self.clock.elapsed_ns().saturating_sub(started),
-        })
+        let certain = !matches!(evaluation.value, Evaluated::Unknown { .. }) && !evaluation.may_halt;
+        let errors = snapshot.entrypoint(path).map_or_else(BuiltinErrors::default, |asked| asked.builtin_errors);
+        let Judged { verdict, certain: verdict_certain, .. } = judge(evaluation, errors);
+        let ns = self.clock.elapsed_ns().saturating_sub(started);
+        Ok(Evaluation { value, certain, verdict, verdict_certain, revision: snapshot.revision, ns })
     }
 
     fn now_ns(&self) -> i64 {
@@ -296,13 +310,7 @@ impl Engine {
 
     /// Why what is held can't be asked this now. These depend on the clock and on live state, so they come before
     /// anything that could be remembered.
-    fn doubt(
-        &self,
-        snapshot: &Snapshot,
-        path: &str,
-        entrypoint: &Entrypoint,
-        request: &Request,
-    ) -> Option<ReasonCode> {
+    fn doubt(&self, snapshot: &Snapshot, path: &str, entrypoint: &Entrypoint, request: &Request) -> Option<ReasonCode> {
         if self.live.is_withdrawn() {
             return Some(ReasonCode::Withdrawn);
         }

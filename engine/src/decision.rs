@@ -72,7 +72,9 @@ pub enum ReasonCode {
     RemoteData,
     /// The evaluation raised an error.
     EvalError,
-    /// The evaluation ran out of its time.
+    /// The policy does something for this input that can't be answered here as OPA answers it.
+    Unsupported,
+    /// The evaluation took more time, steps or memory than it may.
     Budget,
     /// The entrypoint always defers.
     PolicyDefers,
@@ -118,6 +120,7 @@ impl ReasonCode {
             Self::BelowRequested => "below_requested",
             Self::RemoteData => "remote_data",
             Self::EvalError => "eval_error",
+            Self::Unsupported => "unsupported",
             Self::Budget => "budget",
             Self::PolicyDefers => "policy_defers",
             Self::ClockSuspect => "clock_suspect",

@@ -38,15 +38,25 @@ pub enum Error {
     /// The caller configured something impossible.
     #[error("configuration: {0}")]
     Config(String),
-    /// An evaluation asked for by path failed; the text names the construct.
-    #[error("evaluation: {0}")]
-    Evaluation(String),
+    /// An evaluation asked for by path failed.
+    #[error("evaluation: {code}: {detail}")]
+    Evaluation {
+        /// OPA's (`eval_conflict_error`, `eval_type_error`, `eval_builtin_error`) where OPA fails as well, else the reason
+        /// for which a decision would be denied.
+        code: &'static str,
+        /// What happened, with its line.
+        detail: String,
+    },
     /// Our own bug: please report it with the text.
     #[error("internal: {0} (this is a bug in meshguard; please report it)")]
     Internal(String),
 }
 
 impl Error {
+    pub(crate) fn evaluation(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Evaluation { code, detail: detail.into() }
+    }
+
     pub(crate) fn io(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.display().to_string(), source }
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::bundle::{Bundle, BuiltinErrors, Settings};
+use crate::bundle::{BuiltinErrors, Bundle, Settings};
+use crate::decision::Verdict;
 use crate::error::Refusal;
 use crate::eval::{Evaluated, Evaluation, Program, RemoteData, judge, read_data, read_strict};
-use crate::decision::Verdict;
 
 /// A bundle, admitted and compiled, with its smoke vectors run.
 pub struct Policy(Program);
@@ -79,7 +79,7 @@ impl Policy {
                 undefined,
             },
             Evaluated::Conflict(message) => error("eval_conflict_error", message),
-            Evaluated::Error(message) => error("unsupported", message),
+            Evaluated::Unsupported(message) => error("unsupported", message),
             Evaluated::Budget(message) => error("budget", message),
             Evaluated::Panic => error("panic", String::new()),
         };

@@ -54,7 +54,7 @@ impl From<Error> for Failure {
             Error::Config(_) | Error::Engine(Engine::Config(_)) => mg_result::MG_BAD_CONFIG,
             Error::Engine(Engine::Refused(_)) => mg_result::MG_BUNDLE_REFUSED,
             Error::Engine(Engine::Token(_)) => mg_result::MG_BAD_TOKEN,
-            Error::Engine(Engine::Evaluation(_)) => mg_result::MG_EVALUATION,
+            Error::Engine(Engine::Evaluation { .. }) => mg_result::MG_EVALUATION,
             Error::Engine(Engine::Store(_)) => mg_result::MG_STORE,
             Error::Engine(Engine::Io { .. }) => mg_result::MG_IO,
             Error::Threads(_) => mg_result::MG_THREADS,
@@ -126,10 +126,11 @@ mod tests {
 
     #[test]
     fn undefined_is_not_null() {
-        let told = |value| {
+        let told = |value: Option<&str>| {
             let evaluation = Evaluation {
-                value,
+                value: value.map(|json| serde_json::value::RawValue::from_string(json.to_owned()).unwrap()),
                 verdict: meshguard_engine::Verdict::deny(ReasonCode::Undefined),
+                verdict_certain: true,
                 certain: true,
                 revision: None,
                 ns: 1,
@@ -137,7 +138,7 @@ mod tests {
             serde_json::from_slice::<serde_json::Value>(&super::evaluation(&evaluation).unwrap()).unwrap()
         };
         assert_eq!(told(None)["defined"], false);
-        assert_eq!(told(Some(serde_json::Value::Null))["defined"], true);
-        assert_eq!(told(Some(7.into()))["value"], 7);
+        assert_eq!(told(Some("null"))["defined"], true);
+        assert_eq!(told(Some("7"))["value"], 7);
     }
 }

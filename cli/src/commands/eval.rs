@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use meshguard_engine::bundle::BuiltinErrors;
-use meshguard_engine::{
-    Bundle, DEFAULT_ENTRYPOINT, Engine, Error, Evaluation, Reason, ReasonCode, Request, SignedBundle, Verdict,
-};
+use meshguard_engine::{Bundle, DEFAULT_ENTRYPOINT, Engine, Request, SignedBundle};
 use serde_json::{Value, json};
 
 use super::read;
@@ -88,27 +86,18 @@ impl Question {
     /// The value as OPA gives it, and the decision that an edge would make of it.
     fn ask(&self, engine: &Engine, args: &Args) -> Result<Value, Failure> {
         let errors = if args.strict_builtin_errors { BuiltinErrors::Deny } else { BuiltinErrors::Opa };
-        let (input, verdict, certain) = match self {
+        let (input, asked) = match self {
             Self::Request(json) => {
                 let mut request = Request::from_json(json).map_err(Failure::arguments)?;
                 request.entrypoint.clone_from(&args.entrypoint);
                 let outcome = engine.outcome(&request);
-                (
-                    engine.input_document(&request).map_err(Failure::arguments)?,
-                    outcome.verdict().clone(),
-                    outcome.is_certain(),
-                )
+                let input = engine.input_document(&request).map_err(Failure::arguments)?;
+                (input, Some((outcome.verdict().clone(), outcome.is_certain())))
             }
-            Self::Input(json) => {
-                let (verdict, certain) = match engine.evaluate(&args.entrypoint, json, BuiltinErrors::Deny) {
-                    Ok(Evaluation { verdict, certain, .. }) => (verdict, certain),
-                    Err(Error::Evaluation(text)) => (Verdict::deny(Reason::new(ReasonCode::EvalError, text)), true),
-                    Err(other) => return Err(other.into()),
-                };
-                (json.clone(), verdict, certain)
-            }
+            Self::Input(json) => (json.clone(), None),
         };
         let evaluation = engine.evaluate(&args.entrypoint, &input, errors)?;
+        let (verdict, certain) = asked.unwrap_or((evaluation.verdict, evaluation.verdict_certain));
         Ok(json!({
             "result": evaluation.value,
             "defined": evaluation.value.is_some(),
@@ -117,7 +106,7 @@ impl Question {
             "rule": verdict.rule,
             "obligations": verdict.obligations,
             "deferred": !certain,
-            "tier": "regorus",
+            "tier": "planned",
             "revision": evaluation.revision,
             "ns": evaluation.ns,
         }))
