@@ -33,7 +33,7 @@ pub(crate) const TOO_COMPLEX: &str = "types_too_complex";
 
 /// Steps that checking a policy may take, and those for each statement besides: a few seconds, and ten times what a
 /// statement takes. Only types that multiply with each use come near it, and OPA takes longer over those.
-const STEPS: u64 = 1 << 28;
+const STEPS: u64 = 1 << 25;
 const STEPS_OF_STATEMENT: u64 = 1 << 11;
 
 /// What the checker has to know of the other stages.

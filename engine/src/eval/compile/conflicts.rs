@@ -55,6 +55,14 @@ fn root_of(term: &Term) -> Option<&Var> {
 
 /// Checks that rules of one path go together, and that none stands in another's place.
 pub(super) fn check_rules(modules: &[Module], tree: &RuleTree, errors: &mut Vec<CompileError>) {
+    for node in tree.ambiguous() {
+        let mut found = None;
+        tree.below(*node, true, &mut |id| found = found.or(Some(id)));
+        if let Some(rule) = found.and_then(|(module, rule)| modules.get(module)?.rules.get(rule)) {
+            let message = "a number in this rule's path is written in another way elsewhere; write it in one way";
+            errors.push(CompileError::new(rule.location, "number_in_path", message));
+        }
+    }
     for node in (0..tree.len()).filter_map(|at| tree.node(at)).filter(|node| !node.rules.is_empty()) {
         if let Some(error) = conflict(modules, tree, node) {
             errors.push(error);
@@ -158,7 +166,8 @@ pub(super) fn check_functions(modules: &[Module], arity: &Arity<'_>, errors: &mu
                 let Some(operator) = operator.as_ref() else { return };
                 let name = path_text(operator);
                 let Some(arity) = arity.get(operator) else {
-                    errors.push(CompileError::new(expr.location, TYPE, format!("undefined function {name}")));
+                    let message = format!("undefined function {name}; define it, or correct the name");
+                    errors.push(CompileError::new(expr.location, TYPE, message));
                     return;
                 };
                 let is_equality = dotted(operator).is_some_and(|name| name == "eq");

@@ -278,6 +278,7 @@ fn body_dynamics(body: &mut Body, generator: &mut Generator) {
         }
         result.push(expr);
     }
+    result.shrink_to_fit();
     *body = result;
 }
 

@@ -64,22 +64,38 @@ impl Generator {
     }
 }
 
+/// What is wrong with declarations. That one is `unused` keeps no later stage from running.
+#[derive(Debug, Default)]
+pub(super) struct Misdeclared {
+    pub(super) errors: Vec<CompileError>,
+    pub(super) unused: Vec<CompileError>,
+}
+
 /// Rewrites the variables of all rules.
-pub(super) fn rewrite(modules: &mut [Module], generator: &mut Generator, errors: &mut Vec<CompileError>) {
+pub(super) fn rewrite(modules: &mut [Module], generator: &mut Generator) -> Misdeclared {
+    let mut found = Misdeclared::default();
     for rule in modules.iter_mut().flat_map(|module| &mut module.rules) {
         let mut arguments = Rewriter::new(generator);
         rule.head.args.iter_mut().for_each(|arg| arguments.parameter(arg));
-        errors.append(&mut arguments.errors);
+        found.take(arguments.found);
         let scopes = arguments.scopes;
-        chain_mut(rule, &mut |rule| rewrite_rule(rule, &scopes, generator, errors));
+        chain_mut(rule, &mut |rule| rewrite_rule(rule, &scopes, generator, &mut found));
+    }
+    found
+}
+
+impl Misdeclared {
+    fn take(&mut self, more: Self) {
+        self.errors.extend(more.errors);
+        self.unused.extend(more.unused);
     }
 }
 
-fn rewrite_rule(rule: &mut Rule, arguments: &[Scope], generator: &mut Generator, errors: &mut Vec<CompileError>) {
+fn rewrite_rule(rule: &mut Rule, arguments: &[Scope], generator: &mut Generator, found: &mut Misdeclared) {
     let head = &mut rule.head;
     let mut used = VarSet::new();
     for term in head.args.iter_mut().chain(&mut head.key).chain(&mut head.value) {
-        nested_in_head(term, generator, errors);
+        nested_in_head(term, generator, found);
     }
     let seen = head.reference.iter().skip(1).chain(&head.key).chain(&head.value);
     seen.for_each(|term| term_vars(term, Skip::default(), &mut used));
@@ -87,8 +103,8 @@ fn rewrite_rule(rule: &mut Rule, arguments: &[Scope], generator: &mut Generator,
     let mut rewriter = Rewriter { scopes: arguments.to_vec(), ..Rewriter::new(generator) };
     rewriter.rename_shadowed_builtins(rule);
     rewriter.body(&mut rule.body, &used);
-    let Rewriter { scopes, errors: mut found, .. } = rewriter;
-    errors.append(&mut found);
+    let Rewriter { scopes, found: more, .. } = rewriter;
+    found.take(more);
 
     if let Some(scope) = scopes.last() {
         let head = &mut rule.head;
@@ -98,15 +114,15 @@ fn rewrite_rule(rule: &mut Rule, arguments: &[Scope], generator: &mut Generator,
 }
 
 /// Comprehensions in a head declare before the body does, in scopes of their own.
-fn nested_in_head(term: &mut Term, generator: &mut Generator, errors: &mut Vec<CompileError>) {
+fn nested_in_head(term: &mut Term, generator: &mut Generator, found: &mut Misdeclared) {
     match &mut term.kind {
         TermKind::Ref(terms) | TermKind::Array(terms) | TermKind::Set(terms) | TermKind::Call(terms) => {
-            terms.iter_mut().for_each(|term| nested_in_head(term, generator, errors));
+            terms.iter_mut().for_each(|term| nested_in_head(term, generator, found));
         }
         TermKind::Object(entries) => {
             for (key, value) in entries {
-                nested_in_head(key, generator, errors);
-                nested_in_head(value, generator, errors);
+                nested_in_head(key, generator, found);
+                nested_in_head(value, generator, found);
             }
         }
         TermKind::ArrayComprehension(..)
@@ -115,7 +131,7 @@ fn nested_in_head(term: &mut Term, generator: &mut Generator, errors: &mut Vec<C
         | TermKind::Template(_) => {
             let mut rewriter = Rewriter::new(generator);
             rewriter.term(term);
-            errors.append(&mut rewriter.errors);
+            found.take(rewriter.found);
         }
         _ => {}
     }
@@ -142,12 +158,12 @@ struct Rewriter<'a> {
     generator: &'a mut Generator,
     /// Innermost last; never empty.
     scopes: Vec<Scope>,
-    errors: Vec<CompileError>,
+    found: Misdeclared,
 }
 
 impl<'a> Rewriter<'a> {
     fn new(generator: &'a mut Generator) -> Self {
-        Self { generator, scopes: vec![Scope::default()], errors: vec![] }
+        Self { generator, scopes: vec![Scope::default()], found: Misdeclared::default() }
     }
 
     // === Scopes ===
@@ -190,7 +206,7 @@ impl<'a> Rewriter<'a> {
     }
 
     fn error(&mut self, location: Location, message: impl Into<String>) {
-        self.errors.push(CompileError::compile(location, message));
+        self.found.errors.push(CompileError::compile(location, message));
     }
 
     // === Parameters ===
@@ -238,14 +254,14 @@ impl<'a> Rewriter<'a> {
 
     fn body(&mut self, body: &mut Body, used: &VarSet) {
         let location = body.first().map(|expr| expr.location).unwrap_or_default();
-        let errors_before = self.errors.len();
+        let errors_before = self.found.errors.len();
         let statements = std::mem::take(body);
         body.extend(statements.into_iter().filter_map(|expr| self.statement(expr)));
         if body.is_empty() {
             // There was nothing but declarations.
             body.push(Expr::new(location, ExprKind::Term(Term::bool(location, true))));
         }
-        if self.errors.len() == errors_before {
+        if self.found.errors.len() == errors_before {
             self.check_unused(location, body, used);
         }
     }
@@ -272,14 +288,14 @@ impl<'a> Rewriter<'a> {
         }
         let ExprKind::Call(terms) = &mut expr.kind else { return };
         let [operator, left, right] = terms.as_mut_slice() else { return };
-        let errors_before = self.errors.len();
+        let errors_before = self.found.errors.len();
         // The right side can't see what the left one declares.
         self.term(right);
         for with in &mut expr.with {
             self.term(&mut with.value);
         }
         self.assigned(left);
-        if self.errors.len() == errors_before {
+        if self.found.errors.len() == errors_before {
             *operator = Term::operator(operator.location, "eq");
             expr.from_assignment = true;
         }
@@ -344,11 +360,11 @@ impl<'a> Rewriter<'a> {
         term_vars(&key, PATTERN, &mut bound);
         term_vars(&value, PATTERN, &mut bound);
         let in_domain = vars_of_term(&domain, Skip { closures: true, ..Skip::default() });
-        let errors_before = self.errors.len();
+        let errors_before = self.found.errors.len();
         for var in bound.intersection(&in_domain).filter(|var| !var.is_wildcard()) {
-            self.errors.push(CompileError::compile(location, format!("var {var} assigned before")));
+            self.found.errors.push(CompileError::compile(location, format!("var {var} assigned before")));
         }
-        if self.errors.len() > errors_before {
+        if self.found.errors.len() > errors_before {
             return None;
         }
         let safe = vars_of_term(&domain, Skip::default());
@@ -398,7 +414,7 @@ impl<'a> Rewriter<'a> {
 
     fn logical(&mut self, expr: &mut Expr) {
         let location = expr.location;
-        let errors_before = self.errors.len();
+        let errors_before = self.found.errors.len();
         let mut explicit_not = false;
         match &mut expr.kind {
             ExprKind::Not(operand) if operand.explicit => {
@@ -417,7 +433,7 @@ impl<'a> Rewriter<'a> {
             }
             _ => self.error(location, "not a logical expression"),
         }
-        if explicit_not || self.errors.len() == errors_before {
+        if explicit_not || self.found.errors.len() == errors_before {
             self.expr(expr);
         }
         if explicit_not {
@@ -574,7 +590,7 @@ impl<'a> Rewriter<'a> {
                 CompileError::compile(location, format!("declared var {var} unused"))
             })
             .collect();
-        self.errors.append(&mut unused);
+        self.found.unused.append(&mut unused);
     }
 }
 

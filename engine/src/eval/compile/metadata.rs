@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::CompileError;
-use super::error::COMPILE;
+use super::error::TYPE;
 use super::expand::{append, equality_before};
 use super::locals::Generator;
 use super::tree::ground_prefix;
@@ -128,7 +128,7 @@ impl Annotations {
                 };
                 if map.insert(path, annotation.clone()).is_some() {
                     let message = format!("{} annotation redeclared", annotation.scope);
-                    errors.push(CompileError::new(annotation.location, COMPILE, message));
+                    errors.push(CompileError::new(annotation.location, TYPE, message));
                 }
             }
         }

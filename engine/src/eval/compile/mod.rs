@@ -32,28 +32,30 @@ use super::value::Value;
 /// Makes a plan of modules, beside `data`. `remote` are paths below `data` whose documents may not be held.
 ///
 /// # Errors
-/// All that was found before the first stage that can't go on.
+/// All that was found up to the first stage that can't go on, by place.
 pub(crate) fn compile(
     mut modules: Vec<Module>,
     data: &Value,
     remote: &[Vec<Value>],
 ) -> Result<Plan, Vec<CompileError>> {
-    let mut errors = vec![];
+    let (mut errors, mut lasting) = (vec![], vec![]);
     resolve::resolve(&mut modules, &mut errors);
-    conflicts::check_names(&modules, &mut errors);
-    stop(&mut errors)?;
+    conflicts::check_names(&modules, &mut lasting);
+    stop(&mut errors, &lasting)?;
 
     let mut generator = Generator::new(&modules);
     expand::head_references(&mut modules, &mut generator);
     let tree = RuleTree::new(&modules);
-    locals::rewrite(&mut modules, &mut generator, &mut errors);
-    stop(&mut errors)?;
+    let found = locals::rewrite(&mut modules, &mut generator);
+    errors.extend(found.errors);
+    lasting.extend(found.unused);
+    stop(&mut errors, &lasting)?;
 
     let arities = Arity::of_modules(&modules);
     let arity = Arity { tree: &tree, modules: &arities };
     template::rewrite(&mut modules, &tree, &arity, &mut generator, &mut errors);
     expand::check_void_calls(&mut modules, &mut errors);
-    stop(&mut errors)?;
+    stop(&mut errors, &lasting)?;
 
     expand::erase_print(&mut modules);
     expand::calls(&mut modules, &mut generator);
@@ -64,31 +66,44 @@ pub(crate) fn compile(
     expand::comprehensions(&mut modules, &mut generator);
     expand::heads(&mut modules, &mut generator);
     with::rewrite(&mut modules, &tree, &mut generator, &mut errors);
-    stop(&mut errors)?;
+    stop(&mut errors, &lasting)?;
 
     conflicts::check_rules(&modules, &tree, &mut errors);
     conflicts::check_data(&modules, &tree, data, &mut errors);
     conflicts::check_functions(&modules, &arity, &mut errors);
-    stop(&mut errors)?;
+    stop(&mut errors, &lasting)?;
 
     safety::check_heads(&mut modules, &generator, &mut errors);
     safety::order_bodies(&mut modules, &arity, &generator, &mut errors);
-    stop(&mut errors)?;
+    stop(&mut errors, &lasting)?;
 
     expand::equals(&mut modules);
     expand::dynamics(&mut modules, &mut generator);
-    let (graph, order) = (graph.map_err(|error| vec![error])?, order.map_err(|error| vec![error])?);
+    let recursion = |error| by_place(vec![error], &lasting);
+    let (graph, order) = (graph.map_err(recursion)?, order.map_err(recursion)?);
     let surroundings = Surroundings {
         dependents: &|reference| graph.dependents(&modules, &tree, reference),
         name_of: &|var| generator.name_of(var).cloned(),
     };
     errors.extend(check::check(&modules, &order, &surroundings));
     conflicts::check_deprecated(&modules, &mut errors);
-    stop(&mut errors)?;
+    errors.append(&mut lasting);
+    stop(&mut errors, &[])?;
 
     plan(&modules, &tree, remote).map_err(|error| vec![CompileError::from(error)])
 }
 
-fn stop(errors: &mut Vec<CompileError>) -> Result<(), Vec<CompileError>> {
-    if errors.is_empty() { Ok(()) } else { Err(std::mem::take(errors)) }
+/// Ends it where something was found. `lasting` errors by themselves let later stages run, as in OPA, so that one
+/// compilation tells all there is.
+fn stop(errors: &mut Vec<CompileError>, lasting: &[CompileError]) -> Result<(), Vec<CompileError>> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(by_place(std::mem::take(errors), lasting))
+}
+
+fn by_place(mut errors: Vec<CompileError>, more: &[CompileError]) -> Vec<CompileError> {
+    errors.extend_from_slice(more);
+    errors.sort_by_key(|error| (error.location.file, error.location.row, error.location.col));
+    errors
 }

@@ -116,7 +116,8 @@ impl Globals {
                     terms.iter_mut().for_each(|term| self.term(declared, term));
                 }
             }
-            ExprKind::Every(Every { key, value, domain, body }) => {
+            ExprKind::Every(every) => {
+                let Every { key, value, domain, body } = &mut **every;
                 let mut vars = VarSet::new();
                 key.iter().chain([&*value]).for_each(|term| term_vars(term, Skip::default(), &mut vars));
                 // As in OPA, the domain can't name what the loop declares.

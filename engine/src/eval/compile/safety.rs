@@ -15,7 +15,7 @@ use crate::eval::syntax::ast::{Body, Expr, ExprKind, Location, Module, Operand, 
 
 /// Looks at a statement while its body is put in order. One needs about the square of its length, so a body that takes
 /// more than this is refused.
-const MAX_LOOKS: usize = 2_000_000;
+const MAX_LOOKS: usize = 1_000_000;
 
 /// Checks that every variable of a head has a value when the body held.
 pub(super) fn check_heads(modules: &mut [Module], generator: &Generator, errors: &mut Vec<CompileError>) {
@@ -306,8 +306,10 @@ pub(super) fn outputs_of_body(body: &Body, arity: &Arity<'_>, safe: &VarSet) -> 
 
 pub(super) fn outputs_of_equality(expr: &Expr, safe: &VarSet) -> VarSet {
     let Some((_, [left, right])) = expr.as_call() else { return VarSet::new() };
-    let mut known = outputs_of_refs(expr, safe);
-    known.extend(safe.iter().cloned());
+    // Only these can be asked for; a long body has many more.
+    let mut known = vars_of_terms([left, right], Skip::default());
+    known.retain(|var| safe.contains(var));
+    known.extend(outputs_of_refs(expr, safe));
     if expr.from_assignment {
         // What `:=` declares has no value before, so the right side can't get one from it.
         each(left, &mut |term| {

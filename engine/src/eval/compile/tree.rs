@@ -14,6 +14,8 @@ pub(crate) type RuleId = (usize, usize);
 #[derive(Debug)]
 pub(crate) struct RuleTree {
     nodes: Vec<Node>,
+    /// Nodes whose key is a number that rules write in different ways.
+    ambiguous: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +31,7 @@ impl RuleTree {
     pub(crate) const ROOT: usize = 0;
 
     pub(crate) fn new(modules: &[Module]) -> Self {
-        let mut tree = Self { nodes: vec![Node::default()] };
+        let mut tree = Self { nodes: vec![Node::default()], ambiguous: vec![] };
         for (m, module) in modules.iter().enumerate() {
             if module.rules.is_empty() {
                 let path = module.package.path.iter().map(|part| Value::String(std::sync::Arc::clone(part)));
@@ -53,8 +55,13 @@ impl RuleTree {
     fn insert(&mut self, path: Vec<Value>) -> usize {
         let mut at = Self::ROOT;
         for key in path {
-            at = match self.child(at, &key) {
-                Some(child) => child,
+            let found = self.nodes.get(at).and_then(|node| node.children.get_key_value(&key));
+            at = match found.map(|(written, child)| (*child, is_written(written, &key))) {
+                Some((child, true)) => child,
+                Some((child, false)) => {
+                    self.ambiguous.push(child);
+                    child
+                }
                 None => {
                     let child = self.nodes.len();
                     self.nodes.push(Node::default());
@@ -77,7 +84,13 @@ impl RuleTree {
     }
 
     pub(crate) fn child(&self, at: usize, key: &Value) -> Option<usize> {
-        self.nodes.get(at)?.children.get(key).copied()
+        let (written, child) = self.nodes.get(at)?.children.get_key_value(key)?;
+        is_written(written, key).then_some(*child)
+    }
+
+    /// Nodes that OPA would have twice, because a number in their paths is written in two ways.
+    pub(crate) fn ambiguous(&self) -> &[usize] {
+        &self.ambiguous
     }
 
     /// The node that `reference` names exactly, if its head is `data` and all of it is constant.
@@ -104,6 +117,15 @@ impl RuleTree {
                 open.extend(node.children.values());
             }
         }
+    }
+}
+
+/// Whether a key that equals a part of a rule's path names it: numbers do by their text, as in data. To OPA, `q[1.0]` isn't
+/// what `q[1] := 5` defines.
+pub(crate) fn is_written(part: &Value, key: &Value) -> bool {
+    match (part, key) {
+        (Value::Number(part), Value::Number(key)) => part.to_string() == key.to_string(),
+        _ => true,
     }
 }
 

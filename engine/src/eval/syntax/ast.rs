@@ -31,6 +31,8 @@ pub(crate) struct Module {
     pub(crate) annotations: Vec<Annotation>,
     /// Whether the module is Rego v1: by the bundle's version or by its imports.
     pub(crate) rego_v1: bool,
+    /// How many tokens its text has: what it costs to compile.
+    pub(crate) tokens: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -116,7 +118,7 @@ pub(crate) enum ExprKind {
     Call(Vec<Term>),
     /// `some x, y`; or one call of `internal.member_2` or `internal.member_3`, for `some x in xs`.
     Some(Vec<Term>),
-    Every(Every),
+    Every(Box<Every>),
     /// Plain negation: `not` under `import future.keywords.not`.
     Not(Operand),
     And(Operand, Operand),

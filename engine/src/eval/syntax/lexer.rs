@@ -6,6 +6,7 @@
 
 use super::ast::Location;
 use super::parser::SyntaxError;
+use crate::eval::value::unicode;
 
 /// Bytes that a module's text may have.
 pub(crate) const MAX_TEXT: usize = 16 << 20;
@@ -14,7 +15,7 @@ pub(crate) const MAX_LINE: usize = 16 << 10;
 /// Lines that a module may have.
 pub(crate) const MAX_LINES: usize = 65_536;
 /// Tokens that a module may have.
-pub(crate) const MAX_TOKENS: usize = 1_000_000;
+pub(crate) const MAX_TOKENS: usize = 500_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
@@ -631,15 +632,7 @@ fn is_letter(char: char) -> bool {
     char.is_ascii_alphabetic() || char == '_'
 }
 
-/// The digits of every script go on a name. (Rust's `is_numeric` has more than them: Go asks for category Nd.)
+/// The digits of every script go on a name.
 fn is_letter_or_digit(char: char) -> bool {
-    is_letter(char) || char.is_ascii_digit() || (!char.is_ascii() && char.is_numeric() && is_decimal_digit(char))
-}
-
-/// Unicode's category Nd, through the tables of `regex`.
-fn is_decimal_digit(char: char) -> bool {
-    use std::sync::LazyLock;
-    static DIGIT: LazyLock<Option<regex::Regex>> = LazyLock::new(|| regex::Regex::new(r"^\p{Nd}$").ok());
-    let mut buffer = [0; 4];
-    DIGIT.as_ref().is_some_and(|digit| digit.is_match(char.encode_utf8(&mut buffer)))
+    is_letter(char) || unicode::is_digit(char)
 }

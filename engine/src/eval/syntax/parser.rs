@@ -67,7 +67,7 @@ pub(crate) fn parse_module(file: u32, text: &str, version: RegoVersion) -> Resul
     };
     if errors.is_empty() {
         match module::from_statements(file, statements, annotations, version) {
-            Ok(module) => return Ok(module),
+            Ok(module) => return Ok(Module { tokens: tokens.len(), ..module }),
             Err(found) => errors = found,
         }
     }

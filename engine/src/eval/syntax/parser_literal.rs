@@ -275,7 +275,7 @@ impl Parser<'_> {
             return None;
         }
         let body = self.braced_body()?;
-        self.modified(Expr::new(location, ExprKind::Every(Every { key, value, domain, body })))
+        self.modified(Expr::new(location, ExprKind::Every(Box::new(Every { key, value, domain, body }))))
     }
 }
 

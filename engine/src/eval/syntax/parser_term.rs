@@ -270,6 +270,7 @@ impl Parser<'_> {
                     if kind == Kind::Whitespace {
                         self.scan();
                     }
+                    parts.shrink_to_fit();
                     return Some(Term::new(location, TermKind::Ref(parts)));
                 }
             }

@@ -106,6 +106,7 @@ fn errors_within(steps: u64, rules: Vec<Rule>) -> Vec<CompileError> {
         rules,
         annotations: vec![],
         rego_v1: true,
+        tokens: 0,
     };
     // As if everything but functions depended on whatever is replaced.
     let is_value = |id: &RuleId| module.rules.get(id.1).is_some_and(|rule| rule.head.args.is_empty());
@@ -220,7 +221,7 @@ fn closures_are_looked_into_as_far_as_opa_does() {
     let wrong = || vec![call("plus", [number(1), text("a"), var("x")])];
     let operand = || Operand { body: wrong(), explicit: true };
     let every = Every { key: None, value: var("v"), domain: path("input", []), body: wrong() };
-    for kind in [ExprKind::Not(operand()), ExprKind::Every(every), ExprKind::Or(operand(), operand())] {
+    for kind in [ExprKind::Not(operand()), ExprKind::Every(Box::new(every)), ExprKind::Or(operand(), operand())] {
         assert_eq!(body([Expr::new(at(), kind)]), NONE);
     }
     let closure = comprehension(var("x"), wrong());
