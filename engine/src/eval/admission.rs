@@ -1,5 +1,6 @@
 //! From a bundle's files to modules and data, or to a refusal that says what to write instead.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -16,8 +17,13 @@ use crate::error::{Refusal, Stage};
 /// Errors of one bundle that are told at once.
 const MAX_TOLD: usize = 5;
 
-/// Rules, and parts of a policy that refer to them, that a bundle may have.
-const MAX_RULES: usize = 200_000;
+/// What compiling a bundle's modules may take, in bytes, as estimated from their rules and tokens.
+const MAX_COMPILING: usize = 60 << 20;
+const RULE: usize = 2_400;
+const TOKEN: usize = 120;
+
+/// Characters of one error that are told.
+const MAX_MESSAGE: usize = 400;
 
 /// Builtins whose answer depends on more than their arguments. Only entrypoints that are always deferred may reach them:
 /// edges and control plane must not answer one question in two ways.
@@ -56,10 +62,6 @@ pub(super) fn admit(bundle: &Bundle, remote_data: &RemoteData) -> Result<Admitte
         }
     };
     let rules = sources.modules.iter().map(|module| module.rules.len()).sum();
-    if rules > MAX_RULES {
-        let detail = format!("{rules} rules; the limit is {MAX_RULES}; split the bundle into several");
-        return Err(Refusal::new(Stage::Limit, "size", detail));
-    }
     let plan = compile(sources.modules, &data, &unheld).map_err(|errors| refusal(&sources.files, &errors))?;
     let entrypoints = entrypoints(&plan, &bundle.settings)?;
     Ok(Admitted { plan, data, rules, entrypoints })
@@ -96,6 +98,8 @@ fn entrypoints(plan: &Plan, settings: &Settings) -> Result<Vec<(String, Entry, R
 /// What a bundle's files hold.
 struct Sources {
     modules: Vec<Module>,
+    /// What compiling them will take, in bytes.
+    compiling: usize,
     /// The modules' paths, in the same order.
     files: Vec<String>,
     data: Value,
@@ -107,7 +111,7 @@ impl Sources {
             RegoVersion::V0 => Syntax::V0,
             RegoVersion::V1 => Syntax::V1,
         };
-        let mut sources = Self { modules: vec![], files: vec![], data: Value::object(vec![]) };
+        let mut sources = Self { modules: vec![], compiling: 0, files: vec![], data: Value::object(vec![]) };
         for (path, body) in &bundle.files {
             if path.ends_with(".rego") {
                 sources.policy(path, body, syntax)?;
@@ -118,6 +122,9 @@ impl Sources {
                     let detail = format!("`{key}` stands in two data files with different values; keep one of them");
                     Refusal::new(Stage::Compile, "data_overlap", detail).in_file(path)
                 })?;
+                if sources.data.weight() > json::MAX_DATA {
+                    return Err(too_much_data("more values than one bundle may have").in_file(path));
+                }
             } else if path.ends_with(".yaml") || path.ends_with(".yml") {
                 let detail = "data in YAML isn't read; write it as `data.json` in the same folder";
                 return Err(Refusal::new(Stage::Parse, "yaml_data", detail).in_file(path));
@@ -143,6 +150,12 @@ impl Sources {
                 format!("line {line}: `schemas` in metadata isn't supported; remove it, types are checked without");
             return Err(Refusal::new(Stage::Compile, "schemas", detail).in_file(path));
         }
+        self.compiling += module.rules.len() * RULE + module.tokens * TOKEN;
+        if self.compiling > MAX_COMPILING {
+            let detail = "with this file the policy is too large to compile within a host's memory (about 10,000 rules of \
+                          30 tokens are possible); split the bundle into several, or move tables into data";
+            return Err(Refusal::new(Stage::Limit, "size", detail).in_file(path));
+        }
         self.modules.push(module);
         Ok(())
     }
@@ -152,7 +165,10 @@ impl Sources {
 fn read_data(path: &str, body: &[u8]) -> Result<Value, Refusal> {
     let refuse = |detail: String| Refusal::new(Stage::Parse, "data", detail).in_file(path);
     let text = std::str::from_utf8(body).map_err(|e| refuse(format!("not UTF-8: {e}")))?;
-    let document = json::read(text, json::DATA).map_err(|e| refuse(e.to_string()))?;
+    let document = json::read(text, json::DATA).map_err(|e| match e.is_limit {
+        true => too_much_data(&e.to_string()).in_file(path),
+        false => refuse(e.to_string()),
+    })?;
     if document.as_object().is_none() {
         return Err(refuse("the document must be an object".into()));
     }
@@ -219,6 +235,11 @@ fn merged(a: Value, b: Value) -> Result<Value, String> {
     Ok(Value::object(entries))
 }
 
+fn too_much_data(what: &str) -> Refusal {
+    let detail = format!("{what}; split the bundle, or leave a part to the control plane with `remote_roots`");
+    Refusal::new(Stage::Limit, "size", detail)
+}
+
 /// The errors of a bundle's modules as one refusal.
 fn refusal(files: &[String], errors: &[CompileError]) -> Refusal {
     let Some(first) = errors.first() else {
@@ -243,9 +264,17 @@ fn refusal(files: &[String], errors: &[CompileError]) -> Refusal {
         }
         let separator = if detail.is_empty() { "" } else { "; " };
         let other = if file(error) == file(first) { String::new() } else { format!("`{}` ", file(error)) };
-        let _ = write!(detail, "{separator}{other}line {}: {}", error.location.row, error.message);
+        let _ = write!(detail, "{separator}{other}line {}: {}", error.location.row, clipped(&error.message));
     }
     Refusal::new(stage, first.code, detail).in_file(file(first))
+}
+
+/// Names in a message may be as long as a line.
+fn clipped(message: &str) -> Cow<'_, str> {
+    match message.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => Cow::Owned(format!("{}…", message.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(message),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::error::Refusal;
 const DECISION: Limits = Limits { steps: 5_000_000, bytes: 32 << 20, time: Duration::from_millis(40) };
 
 /// For smoke vectors: nobody waits for them.
-const PATIENT: Limits = Limits { steps: 50_000_000, bytes: 32 << 20, time: Duration::from_secs(1) };
+const PATIENT: Limits = Limits { steps: 50_000_000, bytes: 32 << 20, time: Duration::from_millis(200) };
 
 /// Data under the remote roots.
 #[derive(Debug, Clone, Default)]

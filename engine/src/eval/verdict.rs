@@ -45,6 +45,13 @@ pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
     if may_halt {
         verdicts.push(Verdict::deny(ReasonCode::Conflict));
     }
+    // Whoever wonders why nothing was said finds the error beside it.
+    if let Some(swallowed) = &swallowed {
+        let unsaid = |verdict: &&mut Verdict| verdict.reasons.iter().any(|reason| reason.code == ReasonCode::Undefined);
+        for verdict in verdicts.iter_mut().filter(unsaid) {
+            verdict.reasons.push(Reason::new(ReasonCode::EvalError, swallowed.to_string()));
+        }
+    }
     // An allow doesn't stand on an error that was taken for undefined.
     if errors == BuiltinErrors::Deny && verdicts.iter().any(|verdict| verdict.effect == Effect::Allow) {
         let error = |detail: &str| Verdict::deny(Reason::new(ReasonCode::EvalError, detail));

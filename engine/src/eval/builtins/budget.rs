@@ -76,6 +76,11 @@ impl Budget {
         if self.steps <= self.check_at { self.look() } else { Ok(()) }
     }
 
+    /// Steps that are left.
+    pub(crate) fn steps_left(&self) -> u64 {
+        self.steps
+    }
+
     /// Spends memory, and a step for each 16 bytes.
     ///
     /// # Errors
@@ -99,12 +104,16 @@ impl Budget {
             return Err(Limit::Steps);
         }
         self.check_at = self.steps.saturating_sub(CLOCK_INTERVAL);
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        let now = Duration::try_from(now).unwrap_or(Duration::MAX);
+        let now = thread_time();
         // Whatever went before took less than an interval, so the time may as well begin here.
         let deadline = *self.deadline.get_or_insert_with(|| now.saturating_add(self.time));
         if now >= deadline { Err(Limit::Time) } else { Ok(()) }
     }
+}
+
+/// How long this thread has run, waiting not counted.
+pub(crate) fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{Budget, Failure, regex};
 use crate::eval::value::{Array, Value};
 
 /// Bytes that all patterns of a program may take.
-const MAX_CONSTANTS: usize = 64 << 20;
+const MAX_CONSTANTS: usize = 24 << 20;
 /// Patterns of a kind in one generation, and the bytes that they take. There are two generations.
 const MAX_RECENT: usize = 128;
 const MAX_RECENT_BYTES: usize = 4 << 20;
@@ -26,6 +26,10 @@ const MAX_KEPT: usize = 1 << 20;
 
 /// What compiling a program's own pattern may take. Time is no matter: whether one is compiled mustn't depend on it.
 const LOADING: Limits = Limits { steps: 20_000_000, bytes: 64 << 20, time: Duration::from_secs(600) };
+
+/// Steps that compiling all of a program's own patterns may take, but for the last one. The others are compiled when they
+/// are needed: a load mustn't keep its host waiting.
+const MAX_LOADING: u64 = 120_000_000;
 
 /// A program's patterns.
 #[derive(Debug, Default)]
@@ -36,6 +40,8 @@ pub(crate) struct Patterns {
     templates: Store<(u8, u8), Regex>,
     /// What the constant ones take.
     bytes: usize,
+    /// What compiling them took.
+    steps: u64,
 }
 
 /// What separates the parts of a text that a `*` matches within: the operand of `glob.match`.
@@ -98,11 +104,11 @@ impl Compiled for Glob {
 // === impl Patterns ===
 
 impl Patterns {
-    /// Compiles the pattern of a call of `builtin`, as far as its operands are known. A pattern that doesn't compile
-    /// fails where it is used.
+    /// Compiles the pattern of a call of `builtin`, as far as its operands are known and there is room. A pattern that
+    /// doesn't compile fails where it is used.
     pub(crate) fn prepare(&mut self, builtin: &str, operands: &[Option<&Value>]) {
         let text = |at: usize| operands.get(at).copied().flatten().and_then(Value::as_str);
-        let room = self.bytes < MAX_CONSTANTS;
+        let room = self.bytes < MAX_CONSTANTS && self.steps < MAX_LOADING;
         let mut budget = Budget::new(LOADING);
         let added = match builtin {
             _ if !room => None,
@@ -123,6 +129,7 @@ impl Patterns {
             _ => None,
         };
         self.bytes = self.bytes.saturating_add(added.unwrap_or(0));
+        self.steps = self.steps.saturating_add(LOADING.steps.saturating_sub(budget.steps_left()));
     }
 
     pub(super) fn regex(&self, pattern: &str, budget: &mut Budget) -> Result<Handle<'_, Regex>, Failure> {

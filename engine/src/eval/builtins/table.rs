@@ -378,6 +378,19 @@ mod tests {
         }
     }
 
+    /// `REGO.md` ends with this table.
+    #[test]
+    fn the_document_has_all() {
+        let row = |builtin: &Builtin| match builtin.status {
+            Status::Ours => format!("| `{}` | ours |\n", builtin.name),
+            Status::Planner => format!("| `{}` | planner |\n", builtin.name),
+            Status::Refused(why) => format!("| `{}` | refused: {why} |\n", builtin.name),
+        };
+        let table = all().fold("| builtin | whose |\n|---|---|\n".to_owned(), |table, builtin| table + &row(builtin));
+        let document = include_str!("../../../REGO.md");
+        assert!(document.ends_with(&table), "replace the table at the end of engine/REGO.md:\n{table}");
+    }
+
     #[test]
     fn what_opa_has_is_here() {
         assert_eq!(all().count(), 206);

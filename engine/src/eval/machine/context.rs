@@ -61,10 +61,15 @@ impl<'p> Outcome<'p> {
         match self.value {
             None => Self::UNDEFINED,
             Some(Slot::Partly(partly)) => partly.get(key),
-            Some(value) => match value.as_known().map(|value| value.get(key).cloned()) {
-                Some(found) => Self { value: found.map(Slot::Own), maybe: self.maybe },
-                None => Self::unknown(),
-            },
+            Some(value) => {
+                let found = match value.as_known() {
+                    None => return Self::unknown(),
+                    // A member is found in the form in which it is asked for.
+                    Some(Value::Set(set)) => set.contains(key).then(|| key.clone()),
+                    Some(value) => value.get(key).cloned(),
+                };
+                Self { value: found.map(Slot::Own), maybe: self.maybe }
+            }
         }
     }
 }
@@ -122,6 +127,17 @@ impl<'p> Stand<'p> {
             Self::Value(value) => Self::Value(value.share()),
         }
     }
+}
+
+/// Bytes that putting something at `path` copies: every object on the way there.
+pub(super) fn copied(root: Option<&Value>, path: &[Value]) -> usize {
+    let mut at = root;
+    let mut bytes = 0;
+    for key in path {
+        bytes += at.map_or(0, Value::shallow_bytes);
+        at = at.and_then(|value| value.as_object()?.get(key));
+    }
+    bytes
 }
 
 /// `root` with `value` at `path`; what stands in the way is replaced by objects. Recurses by the path's length, which the

@@ -74,6 +74,11 @@ impl<'p> One<'p> {
         self.default = Some(value);
     }
 
+    /// Whether nothing was added yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.value.is_none() && self.candidates.is_empty()
+    }
+
     /// Whether some definition certainly holds.
     pub(super) fn is_decided(&self) -> bool {
         self.value.is_some()

@@ -8,6 +8,7 @@ use super::document::{Remote, child, remote};
 use super::gather::{Added, Branch, Disagree, Members, One};
 use super::slot::{Found, Slot};
 use crate::eval::builtins::{Budget, Limit, budget::Limits};
+use crate::eval::compile::tree::is_written;
 use crate::eval::plan::{DocumentChild, GroupId, GroupKind, NOWHERE, Op, Pc, Plan, SlotId};
 use crate::eval::value::{MAX_DEPTH, MAX_WEIGHT, Value};
 
@@ -46,7 +47,7 @@ impl Entry {
         let mut node = Plan::ROOT;
         for (i, key) in path.iter().enumerate() {
             let children = plan.nodes.get(node as usize).map_or(&[][..], |node| node.children.as_slice());
-            match children.iter().find(|(child, _)| child == key).map(|(_, child)| *child) {
+            match children.iter().find(|(child, _)| child == key && is_written(child, key)).map(|(_, child)| *child) {
                 Some(DocumentChild::Node(child)) => node = child,
                 Some(DocumentChild::Rules(group)) => {
                     let rest = path.get(i + 1..).unwrap_or_default().to_vec();

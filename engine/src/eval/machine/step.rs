@@ -1,12 +1,13 @@
 //! What each operation does.
 
 use super::answer::{HaltKind, Swallowed};
-use super::context::{Context, Outcome, Stand, put};
+use super::context::{Context, Outcome, Stand, copied, put};
 use super::document::{Document, Keys, Remote, child, remote};
 use super::gather::Gathered;
 use super::run::{Machine, Results, Stop};
 use super::slot::{Found, Mark, Slot, Turn, View};
 use crate::eval::builtins::{Failure, walk};
+use crate::eval::compile::tree::is_written;
 use crate::eval::plan::{
     Arg, Args, Callee, Comparison, DocumentChild, GroupId, NOWHERE, Op, Operand, Pc, SlotId, With as Stands,
 };
@@ -24,7 +25,7 @@ impl<'p> Machine<'p> {
             Op::Input { path, dst, fail } => self.input(path, dst, fail),
             Op::Data { path, remote, dst, fail } => self.data(path, remote, dst, fail),
             Op::Dot { src, key, dst, fail } => return self.dot(src, key, dst, fail),
-            Op::DataDot { src, key, dst, fail } => self.data_dot(src, key, dst, fail),
+            Op::DataDot { src, key, dst, fail } => return self.data_dot(src, key, dst, fail),
             Op::Document { node, dst } => self.document(node, dst),
             Op::DocumentDot { src, key, dst, fail } => return self.document_dot(src, key, dst, fail),
             Op::DocumentValue { src, dst, fail } => return self.document_value(src, dst, fail),
@@ -121,7 +122,7 @@ impl<'p> Machine<'p> {
                     frame.before = Found::No;
                 }
             }
-            Op::Yield { value, only } => self.give(value, only),
+            Op::Yield { value, only } => return self.give(value, only),
             Op::Else { to } => {
                 self.fresh();
                 match self.frames.last().map(|frame| frame.before) {
@@ -266,11 +267,12 @@ impl<'p> Machine<'p> {
         if let (View::Partly(partly), View::Known(key)) = (self.view(src), self.view(key)) {
             let cost = partly.items.len() as u64 * u64::from(key.weight());
             self.budget.step(cost)?;
-        } else if let View::Known(key) = self.view(key) {
-            let cost = 4 * (u64::from(key.weight()) - 1);
-            self.budget.step(cost)?;
+        } else {
+            self.budget.step(4 * self.effort(key))?;
         }
         let found = match (self.view(src), self.view(key)) {
+            // A member of a set is found in the form in which it is asked for: `{1.0}[1]` is 1.
+            (View::Known(Value::Set(set)), View::Known(member)) => set.contains(member).then(|| self.operand(key)),
             (View::Known(_), View::Known(key)) => match self.source(src) {
                 Source::Lasting(value) => value.get(key).map(Slot::Ref),
                 Source::Passing(value) | Source::Put(value) => value.get(key).map(|value| Slot::Own(value.clone())),
@@ -305,7 +307,8 @@ impl<'p> Machine<'p> {
         }
     }
 
-    fn data_dot(&mut self, src: Arg, key: Arg, dst: SlotId, fail: Pc) {
+    fn data_dot(&mut self, src: Arg, key: Arg, dst: SlotId, fail: Pc) -> Stepped {
+        self.budget.step(4 * self.effort(key))?;
         let found = match (self.view(src), self.view(key)) {
             (View::Known(_), View::Known(key)) => match self.source(src) {
                 Source::Lasting(value) => child(value, key).map(Slot::Ref),
@@ -319,6 +322,7 @@ impl<'p> Machine<'p> {
             }
         };
         self.put_or(found, dst, fail);
+        Ok(())
     }
 
     fn document(&mut self, node: u32, dst: SlotId) {
@@ -328,6 +332,7 @@ impl<'p> Machine<'p> {
     }
 
     fn document_dot(&mut self, src: Arg, key: Arg, dst: SlotId, fail: Pc) -> Stepped {
+        self.budget.step(4 * self.effort(key))?;
         let document = match src.resolve() {
             Operand::Slot(slot) => match self.slot(slot) {
                 Some(Slot::Document(document)) => document.share(),
@@ -354,7 +359,7 @@ impl<'p> Machine<'p> {
         let node = document.node.and_then(|node| self.plan.nodes.get(node as usize)).filter(|_| !is_replaced);
         let child_at = node.and_then(|node| {
             let at = node.children.binary_search_by(|(child, _)| child.cmp(&key)).ok()?;
-            node.children.get(at).map(|(_, child)| *child)
+            node.children.get(at).filter(|(child, _)| is_written(child, &key)).map(|(_, child)| *child)
         });
         match child_at {
             Some(DocumentChild::Rules(group)) => return self.rule(group, dst, true, fail),
@@ -648,6 +653,7 @@ impl<'p> Machine<'p> {
     }
 
     fn make(&mut self, items: Args, dst: SlotId, make: fn(Vec<Value>) -> Value) -> Stepped {
+        self.pay_for(items)?;
         let made = self.known(items).map_or_else(Slot::unknown, |items| Slot::Own(make(items)));
         self.charge(&made)?;
         self.set(dst, made);
@@ -655,6 +661,7 @@ impl<'p> Machine<'p> {
     }
 
     fn make_object(&mut self, entries: Args, dst: SlotId) -> Stepped {
+        self.pay_for(entries)?;
         let Some(parts) = self.known(entries) else {
             self.set(dst, Slot::unknown());
             return Ok(());
@@ -678,6 +685,20 @@ impl<'p> Machine<'p> {
             }
         }
         Ok(())
+    }
+
+    /// Pays for comparing operands with each other.
+    fn pay_for(&mut self, args: Args) -> Stepped {
+        let cost = self.args(args).iter().map(|arg| self.effort(*arg)).sum();
+        Ok(self.budget.step(cost)?)
+    }
+
+    /// Steps for comparing with an operand, beyond the one that every operation costs.
+    fn effort(&self, arg: Arg) -> u64 {
+        match self.view(arg) {
+            View::Known(value) => u64::from(value.weight()) - 1,
+            _ => 0,
+        }
     }
 
     // === Calls ===
@@ -815,6 +836,8 @@ impl<'p> Machine<'p> {
     }
 
     fn rule_at(&mut self, group: GroupId, key: Arg, dst: SlotId, fail: Pc) -> Stepped {
+        // To look among the keys that were asked for before.
+        self.budget.step(2 * self.effort(key))?;
         let View::Known(key) = self.view(key) else {
             self.maybe = true;
             self.set(dst, Slot::unknown());
@@ -822,6 +845,11 @@ impl<'p> Machine<'p> {
         };
         let key = key.clone();
         let Some(context) = self.contexts.get(self.context as usize) else { return Ok(()) };
+        if let Some(Ok(whole)) = context.rules.get(&group) {
+            let outcome = whole.share().under(&key);
+            self.take(outcome, dst, fail);
+            return Ok(());
+        }
         match context.rules_at.get(&(group, key.clone())) {
             Some(Ok(outcome)) => {
                 let outcome = outcome.share();
@@ -917,11 +945,11 @@ impl<'p> Machine<'p> {
     }
 
     fn add(&mut self, into: SlotId, key: Arg, value: Arg) -> Stepped {
-        let (value, maybe) = (self.operand(value), self.maybe);
-        let key = (key != Arg::slot(NOWHERE)).then(|| self.operand(key));
         self.budget.alloc(2 * size_of::<Value>())?;
         // It will be compared with the others.
-        self.budget.step(key.as_ref().map_or(0, effort) + effort(&value))?;
+        self.budget.step(self.effort(key) + self.effort(value))?;
+        let (value, maybe) = (self.operand(value), self.maybe);
+        let key = (key != Arg::slot(NOWHERE)).then(|| self.operand(key));
         let added = match self.slots.get_mut(self.base + into as usize) {
             Some(Slot::Gathered(gathered)) => gathered.add(key, value, maybe),
             _ => return Ok(()),
@@ -955,6 +983,7 @@ impl<'p> Machine<'p> {
         let mut context = current.child();
         for (path, value) in &described.input {
             let value = self.operand(*value);
+            self.budget.alloc(copied(context.input.as_known(), path))?;
             context.input = match value.into_known() {
                 Some(value) => Slot::Own(put(context.input.as_known(), path, value)),
                 None => Slot::unknown(),
@@ -963,6 +992,7 @@ impl<'p> Machine<'p> {
         for (path, value) in &described.data {
             let value = self.operand(*value);
             context.replaced.push(path.clone());
+            self.budget.alloc(copied(context.data.as_ref().or(Some(self.data)), path))?;
             match value.into_known() {
                 Some(value) => {
                     context.unknown.retain(|unknown| !unknown.starts_with(path));
@@ -993,25 +1023,31 @@ impl<'p> Machine<'p> {
 
     // === Results ===
 
-    fn give(&mut self, value: Arg, only: Pc) {
+    fn give(&mut self, value: Arg, only: Pc) -> Stepped {
+        let effort = self.effort(value);
         let (value, maybe) = (self.operand(value), self.maybe);
-        let Some(frame) = self.frames.last_mut() else { return };
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        if matches!(&frame.results, Results::One(one) if !one.is_empty()) {
+            self.budget.step(effort)?;
+        }
         frame.before = frame.before.max(if maybe { Found::Maybe } else { Found::Yes });
         let added = match &mut frame.results {
             Results::One(one) => one.add(value, maybe),
-            _ => return,
+            _ => return Ok(()),
         };
         if only != Pc::MAX && !maybe {
             self.pc = only;
         }
         self.added(added, CONFLICT);
+        Ok(())
     }
 
     fn give_at(&mut self, path: Args, value: Arg, multi: bool) -> Stepped {
         self.budget.alloc(2 * size_of::<Value>())?;
+        self.pay_for(path)?;
+        self.budget.step(self.effort(value))?;
         let (value, maybe) = (self.operand(value), self.maybe);
         let path: Vec<Slot<'p>> = self.args(path).iter().map(|arg| self.operand(*arg)).collect();
-        self.budget.step(path.iter().map(effort).sum::<u64>() + effort(&value))?;
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         frame.before = frame.before.max(if maybe { Found::Maybe } else { Found::Yes });
         let added = match &mut frame.results {
@@ -1035,11 +1071,6 @@ enum Source<'m, 'p> {
     Passing(&'m Value),
     /// It lies in a slot, and in `data` for the time being.
     Put(&'m Value),
-}
-
-/// Steps for comparing with a value, beyond the one that every operation costs.
-fn effort(slot: &Slot<'_>) -> u64 {
-    slot.as_known().map_or(0, |value| u64::from(value.weight()) - 1)
 }
 
 fn is_leaf(value: &Value) -> bool {

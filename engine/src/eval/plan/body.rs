@@ -88,10 +88,9 @@ impl Planner<'_> {
 
     /// Plans with another place to fail to, and forgets what is bound.
     fn within(&mut self, fail: Label, plan: impl FnOnce(&mut Self) -> Result<(), PlanError>) -> Result<(), PlanError> {
-        let (outer, bound, in_loop) = (std::mem::replace(&mut self.fail, fail), self.bound.len(), self.in_loop);
+        let (outer, bound) = (std::mem::replace(&mut self.fail, fail), self.bound.len());
         let result = plan(self);
         self.fail = outer;
-        self.in_loop = in_loop;
         self.unbind_to(bound);
         result
     }
@@ -107,7 +106,6 @@ impl Planner<'_> {
         let (done, next) = (self.label(), self.label());
         self.place(next);
         self.within(next, |this| {
-            this.in_loop = true;
             let (key, value) = (this.slot()?, this.slot()?);
             this.emit(Op::Next { src, iter, key, value, end: done })?;
             if let Some(var) = every.key.as_ref().and_then(Term::as_var) {

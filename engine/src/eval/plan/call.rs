@@ -87,7 +87,6 @@ impl Planner<'_> {
         self.place(next);
         self.emit(Op::Next { src, iter, key: NOWHERE, value: pair, end: self.fail })?;
         self.fail = next;
-        self.in_loop = true;
         match output {
             Some(output) if output.as_var().is_none_or(|var| !Var::is_wildcard(var)) => {
                 self.matches(output, Arg::slot(pair))

@@ -132,7 +132,8 @@ impl Planner<'_> {
         let Some(group) = self.plan.groups.get(id as usize) else { return Ok(()) };
         let shape = Shape { kind: group.kind, depth: group.path.len(), parameters: 1, keyed: true };
         let entry = self.pc();
-        self.max_slot = group.slots;
+        // The key needs a slot even where nothing else does.
+        self.max_slot = group.slots.max(1);
         let definitions: Vec<&Rule> = rules.iter().filter_map(|id| self.rule(*id)).collect();
         for rule in definitions {
             self.plan_chain(rule, shape, Label::MAX)?;
@@ -179,7 +180,6 @@ impl Planner<'_> {
         self.unbind_to(0);
         self.next_slot = parameters;
         self.fail = fail;
-        self.in_loop = false;
     }
 
     /// Looks for the next solution, if there are loops to go through.

@@ -73,8 +73,6 @@ pub(super) struct Planner<'a> {
     pub(super) bound: Vec<Var>,
     /// Where a statement that doesn't hold goes.
     pub(super) fail: Label,
-    /// Whether the current statement may be evaluated many times.
-    pub(super) in_loop: bool,
     pub(super) location: Location,
 }
 
@@ -114,7 +112,6 @@ impl<'a> Planner<'a> {
             variables: HashMap::new(),
             bound: vec![],
             fail: 0,
-            in_loop: false,
             location: Location::default(),
         }
     }

@@ -78,14 +78,12 @@ impl Planner<'_> {
         self.document(at, &[])
     }
 
-    /// Whether a partial document is asked for one key: then it needn't be made. Not within a loop, which may ask for many.
+    /// Whether a partial document is asked for one key: then the rest of it isn't made, and what is wrong with it doesn't
+    /// matter, as in OPA.
     fn is_looked_up(&self, group: GroupId, key: &Term) -> bool {
         let kind = self.plan.groups.get(group as usize).map(|group| group.kind);
         let path = self.plan.groups.get(group as usize).map_or(&[][..], |group| &group.path);
-        matches!(kind, Some(GroupKind::Set | GroupKind::Object))
-            && self.is_key(key)
-            && !self.in_loop
-            && !self.is_replaceable(path)
+        matches!(kind, Some(GroupKind::Set | GroupKind::Object)) && self.is_key(key) && !self.is_replaceable(path)
     }
 
     /// A path through data alone.
@@ -168,7 +166,6 @@ impl Planner<'_> {
 
     /// Begins a loop; from here on, failing is going to its next turn.
     fn scan(&mut self, at: At, key: u32) -> Result<At, PlanError> {
-        self.in_loop = true;
         let iter = self.slot()?;
         let next = self.label();
         match at {

@@ -187,7 +187,8 @@ impl Object {
         self.0.items.get(found).map(|(_, value)| value)
     }
 
-    /// An object of `entries`, which may be unsorted and may repeat an entry.
+    /// An object of `entries`, which may be unsorted and may repeat an entry: of equal values the last one's form stays,
+    /// under the first one's key.
     ///
     /// # Errors
     /// Two entries have equal keys and different values.
@@ -199,6 +200,9 @@ impl Object {
                 let same = later == kept;
                 if same && value != kept_value && conflict.is_none() {
                     conflict = Some(Conflict { key: kept.clone() });
+                }
+                if same {
+                    std::mem::swap(value, kept_value);
                 }
                 same
             });

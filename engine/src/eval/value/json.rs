@@ -11,19 +11,25 @@ use super::{Number, Object, Value};
 pub(crate) struct Reading {
     /// Objects and arrays within each other.
     pub(crate) max_depth: usize,
+    /// Values and keys in all.
+    pub(crate) max_values: usize,
     /// Whether what two readers could read differently is taken as Go's `encoding/json` takes it: of equal keys the last
     /// one, half a surrogate pair as U+FFFD.
     pub(crate) lenient: bool,
 }
 
-/// For requests: 32 levels, nothing ambiguous.
-pub(crate) const STRICT: Reading = Reading { max_depth: 32, lenient: false };
+/// For requests: 32 levels, nothing ambiguous, and no more values than can be read, walked and freed within a decision.
+pub(crate) const STRICT: Reading = Reading { max_depth: 32, max_values: 150_000, lenient: false };
 
-/// For data files: as deep as a value may be, nothing ambiguous.
-pub(crate) const DATA: Reading = Reading { max_depth: super::MAX_DEPTH as usize, lenient: false };
+/// For data files: as deep as a value may be, nothing ambiguous. A value takes up to 60 bytes.
+pub(crate) const DATA: Reading =
+    Reading { max_depth: super::MAX_DEPTH as usize, max_values: MAX_DATA as usize, lenient: false };
+
+/// The [`weight`](Value::weight) that a bundle's data may have.
+pub(crate) const MAX_DATA: u32 = 1_000_000;
 
 /// For `json.unmarshal` and its like.
-pub(crate) const GO: Reading = Reading { max_depth: super::MAX_DEPTH as usize, lenient: true };
+pub(crate) const GO: Reading = Reading { max_depth: super::MAX_DEPTH as usize, max_values: usize::MAX, lenient: true };
 
 /// Why a text can't be read as JSON, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +38,8 @@ pub(crate) struct JsonError {
     pub(crate) what: String,
     /// Bytes from the beginning.
     pub(crate) at: usize,
+    /// Whether it may well be JSON, but is too much of it.
+    pub(crate) is_limit: bool,
 }
 
 /// Reads one document.
@@ -39,13 +47,17 @@ pub(crate) struct JsonError {
 /// # Errors
 /// It isn't JSON, is too deep, holds a number that can't be held, or, unless lenient, is ambiguous.
 pub(crate) fn read(text: &str, reading: Reading) -> Result<Value, JsonError> {
-    Reader { text, at: 0, reading }.document()
+    Reader { text, at: 0, reading, values: 0, empty: None }.document()
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     reading: Reading,
+    /// How many there were so far.
+    values: usize,
+    /// An empty array and an empty object, for all of them.
+    empty: Option<(Value, Value)>,
 }
 
 /// A composite that isn't complete.
@@ -60,11 +72,12 @@ impl Reader<'_> {
         loop {
             // Here a value is expected.
             self.space();
+            self.count(1)?;
             let mut value = match self.peek() {
                 Some(b'[') => {
                     self.enter(open.len())?;
                     if self.closes(b']') {
-                        Value::array(vec![])
+                        self.empty().0
                     } else {
                         open.push(Open::Array(vec![]));
                         continue;
@@ -73,7 +86,7 @@ impl Reader<'_> {
                 Some(b'{') => {
                     self.enter(open.len())?;
                     if self.closes(b'}') {
-                        Value::object(vec![])
+                        self.empty().1
                     } else {
                         let key = self.key()?;
                         open.push(Open::Object { entries: vec![], key });
@@ -143,7 +156,7 @@ impl Reader<'_> {
 
     fn enter(&mut self, depth: usize) -> Result<(), JsonError> {
         if depth >= self.reading.max_depth {
-            return Err(self.error(&format!("nested deeper than {}", self.reading.max_depth)));
+            return Err(self.limit(format!("nested deeper than {}", self.reading.max_depth)));
         }
         self.at += 1;
         self.space();
@@ -162,6 +175,7 @@ impl Reader<'_> {
         if self.peek() != Some(b'"') {
             return Err(self.error("expected a key in quotes"));
         }
+        self.count(1)?;
         let key = self.string()?;
         self.space();
         match self.next() {
@@ -240,14 +254,17 @@ impl Reader<'_> {
         if !is_number(text) {
             return Err(self.error(&format!("`{}` is no number", text.get(..40).unwrap_or(text))));
         }
-        let number = text.parse().map_err(|e: NumberError| match e {
+        let number: Number = text.parse().map_err(|e: NumberError| match e {
             NumberError::Syntax => self.error(&format!("`{text}` is no number")),
             NumberError::TooLarge => {
                 let start = text.get(..40).unwrap_or(text);
                 self.error(&format!("the number {start} can't be held exactly; pass it as a string"))
             }
         })?;
-        self.at += text.len();
+        let len = text.len();
+        self.at += len;
+        // One with many digits takes as much as several other values.
+        self.count(usize::from(number.heap_bytes() > 0) + len / 32)?;
         Ok(number)
     }
 
@@ -281,12 +298,28 @@ impl Reader<'_> {
         byte
     }
 
+    fn count(&mut self, more: usize) -> Result<(), JsonError> {
+        self.values = self.values.saturating_add(more);
+        if self.values > self.reading.max_values {
+            return Err(self.limit(format!("more than {} values", self.reading.max_values)));
+        }
+        Ok(())
+    }
+
+    fn empty(&mut self) -> (Value, Value) {
+        self.empty.get_or_insert_with(|| (Value::array(vec![]), Value::object(vec![]))).clone()
+    }
+
     fn error(&self, what: &str) -> JsonError {
-        JsonError { what: what.to_owned(), at: self.at }
+        JsonError { what: what.to_owned(), at: self.at, is_limit: false }
     }
 
     fn error_before(&self, what: &str) -> JsonError {
-        JsonError { what: what.to_owned(), at: self.at.saturating_sub(1) }
+        JsonError { what: what.to_owned(), at: self.at.saturating_sub(1), is_limit: false }
+    }
+
+    fn limit(&self, what: String) -> JsonError {
+        JsonError { what, at: self.at, is_limit: true }
     }
 }
 

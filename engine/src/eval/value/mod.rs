@@ -13,6 +13,7 @@ pub(crate) mod float;
 pub(crate) mod json;
 pub(crate) mod number;
 pub(crate) mod text;
+pub(crate) mod unicode;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Value;
+use super::unicode::is_print;
 
 impl fmt::Display for Value {
     /// Recurses by depth, which is bounded.
@@ -72,16 +73,6 @@ fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
         }
     }
     out.write_char('"')
-}
-
-/// Go's `strconv.IsPrint`: letters, marks, numbers, punctuation and symbols.
-fn is_print(char: char) -> bool {
-    use std::sync::LazyLock;
-    // Go 1.26 has the tables of Unicode 15. No constant pattern fails to compile.
-    const CLASSES: &str = r"^[[\pL\pM\pN\pP\pS]&&\p{Age=15.0}]$";
-    static PRINT: LazyLock<Option<regex::Regex>> = LazyLock::new(|| regex::Regex::new(CLASSES).ok());
-    let mut buffer = [0; 4];
-    PRINT.as_ref().is_some_and(|print| print.is_match(char.encode_utf8(&mut buffer)))
 }
 
 #[cfg(test)]

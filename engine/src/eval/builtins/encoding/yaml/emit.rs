@@ -2,14 +2,12 @@
 //! never folded, keys in its natural order (`emitterc.go`, `encode.go`, `sorter.go`).
 
 use std::cmp::Ordering;
-use std::sync::LazyLock;
-
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 use super::super::super::{Budget, Failure};
 use super::super::go_float;
 use super::decode::Datum;
 use super::scalar::{Scalar, implicit_tag};
+use crate::eval::value::unicode::{is_digit, is_letter};
 
 /// Bytes that a key may have to stand before its colon on one line.
 const MAX_SIMPLE_KEY: usize = 128;
@@ -512,31 +510,6 @@ fn is_before(a: &str, b: &str) -> bool {
     let (x, y) = (digits(a.get(at..).unwrap_or_default()), digits(b.get(at..).unwrap_or_default()));
     let order = number(&x).cmp(&number(&y)).then(x.len().cmp(&y.len())).then(first.cmp(&second));
     order == Ordering::Less
-}
-
-fn is_letter(char: char) -> bool {
-    static LETTERS: LazyLock<ClassUnicode> = LazyLock::new(|| class(r"\pL"));
-    if char.is_ascii() { char.is_ascii_alphabetic() } else { is_in(&LETTERS, char) }
-}
-
-fn is_digit(char: char) -> bool {
-    static DIGITS: LazyLock<ClassUnicode> = LazyLock::new(|| class(r"\p{Nd}"));
-    if char.is_ascii() { char.is_ascii_digit() } else { is_in(&DIGITS, char) }
-}
-
-fn is_in(class: &ClassUnicode, char: char) -> bool {
-    let place = |range: &ClassUnicodeRange| {
-        if range.end() < char { Ordering::Less } else { range.start().cmp(&char).max(Ordering::Equal) }
-    };
-    class.ranges().binary_search_by(place).is_ok()
-}
-
-/// A property's table. To compile a pattern with it would take more stack than there may be.
-fn class(pattern: &str) -> ClassUnicode {
-    match regex_syntax::parse(pattern).map(Hir::into_kind) {
-        Ok(HirKind::Class(Class::Unicode(class))) => class,
-        _ => ClassUnicode::empty(),
-    }
 }
 
 #[cfg(test)]
