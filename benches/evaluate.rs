@@ -1,10 +1,10 @@
-//! An evaluation beside what it is built on: what the engine adds is the ratio of two neighbouring rows.
+//! An evaluation beside regorus' interpreter, from the same input, and what a decision adds to it.
 
 use std::hint::black_box;
 
 use anyhow::{Context, ensure};
 use criterion::{BenchmarkId, Criterion};
-use meshguard_benches::{Case, Plain, Served};
+use meshguard_benches::{Case, Interpreter, Served};
 use meshguard_engine::bundle::BuiltinErrors;
 use meshguard_engine::{DEFAULT_ENTRYPOINT, Engine};
 use regorus::Value;
@@ -21,22 +21,22 @@ fn evaluate(criterion: &mut Criterion) -> anyhow::Result<()> {
     for case in Case::all()? {
         let served = Served::open(&case)?;
         let engine = served.engine();
-        let mut plain = Plain::new(&case.bundle)?;
+        let mut peer = Interpreter::new(&case.bundle)?;
         // Both read the document that a decision is made upon.
         let asks = case.asks.iter();
         let texts: Vec<String> = asks.map(|ask| engine.input_document(&ask.request)).collect::<Result<_, _>>()?;
         let values: Vec<Value> = texts.iter().map(|text| Value::from_json_str(text)).collect::<Result<_, _>>()?;
-        check_equal(engine, &mut plain, &texts).context(case.name.clone())?;
+        check_equal(engine, &mut peer, &texts).context(case.name.clone())?;
 
         group.bench_function(BenchmarkId::new("regorus_parsed", &case.name), |b| {
             let mut inputs = values.iter().cycle();
-            b.iter(|| inputs.next().map(|input| plain.ask(input.clone())));
+            b.iter(|| inputs.next().map(|input| peer.ask(input.clone())));
         });
         group.bench_function(BenchmarkId::new("regorus_json", &case.name), |b| {
             let mut inputs = texts.iter().cycle();
             b.iter(|| {
                 let input = inputs.next().map(|text| Value::from_json_str(black_box(text)));
-                input.map(|input| plain.ask(input?))
+                input.map(|input| peer.ask(input?))
             });
         });
         group.bench_function(BenchmarkId::new("evaluate", &case.name), |b| {
@@ -58,9 +58,9 @@ fn ask_engine(engine: &Engine, input: &str) -> Result<meshguard_engine::Evaluati
 }
 
 /// A comparison of different answers would be none.
-fn check_equal(engine: &Engine, plain: &mut Plain, inputs: &[String]) -> anyhow::Result<()> {
+fn check_equal(engine: &Engine, peer: &mut Interpreter, inputs: &[String]) -> anyhow::Result<()> {
     for input in inputs {
-        let theirs = plain.ask(Value::from_json_str(input)?)?.to_json_str()?;
+        let theirs = peer.ask(Value::from_json_str(input)?)?.to_json_str()?;
         let theirs: serde_json::Value = serde_json::from_str(&theirs)?;
         let ours = ask_engine(engine, input)?.value;
         let same = match &ours {

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use anyhow::{Context, ensure};
 use criterion::{BenchmarkId, Criterion};
-use meshguard_benches::{Case, Plain, Served};
+use meshguard_benches::{Case, Interpreter, Served};
 use meshguard_engine::{ReasonCode, Request};
 use regorus::Value;
 
@@ -36,13 +36,13 @@ fn steps(criterion: &mut Criterion) -> anyhow::Result<()> {
     for case in [Case::constant()?, Case::many(100)?, Case::agent_tools()?] {
         let served = Served::open(&case)?;
         let engine = served.engine();
-        let mut plain = Plain::new(&case.bundle)?;
+        let mut peer = Interpreter::new(&case.bundle)?;
         let texts = case.asks.iter().map(|ask| engine.input_document(&ask.request));
         let inputs: Vec<Value> =
             texts.map(|text| Value::from_json_str(&text?)).collect::<Result<_, anyhow::Error>>()?;
         group.bench_function(BenchmarkId::new("regorus_parsed", &case.name), |b| {
             let mut inputs = inputs.iter().cycle();
-            b.iter(|| inputs.next().map(|input| plain.ask(input.clone())));
+            b.iter(|| inputs.next().map(|input| peer.ask(input.clone())));
         });
         group.bench_function(BenchmarkId::new("outcome", &case.name), |b| {
             let mut turn = case.turns();

@@ -4,10 +4,10 @@
 
 mod case;
 mod latencies;
-mod plain;
+mod peers;
 mod served;
 
 pub use self::case::{Ask, Case};
 pub use self::latencies::Latencies;
-pub use self::plain::Plain;
+pub use self::peers::{Interpreter, Rvm};
 pub use self::served::{Publisher, Served, TENANT, acknowledge_all, builder};

@@ -87,6 +87,11 @@ impl Policy {
         Findings { answer, swallowed, may_raise: may_swallow || may_halt }
     }
 
+    /// Whether the document at a path has a value that is known. For benchmarks: the evaluation, and nothing more.
+    pub fn has_value(&self, path: &str, input: &Input, now_ns: i64) -> bool {
+        matches!(self.0.evaluate(path, Some(&input.0), now_ns).value, Evaluated::Value(_))
+    }
+
     /// What it means for a decision, and whether that is certain.
     pub fn judge(&self, path: &str, input: &Input, now_ns: i64, errors: BuiltinErrors) -> (Verdict, bool) {
         let judged = judge(self.0.evaluate(path, Some(&input.0), now_ns), errors);
