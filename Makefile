@@ -10,6 +10,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 MESHGUARD := $(TARGET_DIR)/release/meshguard
 # Arguments for `make demo`, such as DEMO_ARGS=--json.
 DEMO_ARGS ?=
+# Arguments for `make conformance`: --list, --others.
+CONFORMANCE_ARGS ?=
 # Real policies and answers that some tests read. Absolute, because Cargo runs each test in its crate's folder.
 override MESHGUARD_DATA := $(abspath $(or $(MESHGUARD_DATA),../shared/data))
 export MESHGUARD_DATA
@@ -40,9 +42,24 @@ demo: build ## Run the whole product on this machine, from publishing a policy t
 test: lint check-generated check-layers check-data cargo-test check-demo ## Everything that CI checks
 
 .PHONY: cargo-test
-cargo-test: setup ## The tests alone
+cargo-test: setup oracles ## The tests alone
 	$(call say,building and running the tests (some minutes the first time))
 	@cargo test --workspace --no-fail-fast
+
+.PHONY: oracles
+oracles: # Tests find what is built here by themselves, and skip themselves without it.
+	@if command -v go >/dev/null; then scripts/oracles.sh >/dev/null; else $(call skip,tests against OPA,no Go: https://go.dev/dl); fi
+
+.PHONY: conformance
+conformance: setup oracles ## OPA's conformance cases through ours, regorus and rego-cpp, as a table
+	$(call say,building regorus to compare with (some minutes the first time))
+	@cargo build -q --release --locked --manifest-path tests/oracles/regorus/Cargo.toml --target-dir "$(TARGET_DIR)/oracles"
+	$(call say,building the runner (some minutes the first time))
+	@cargo build -q --release -p meshguard-conformance
+	$(call say,running the cases (a minute or two))
+	@peers=(--regorus "$(TARGET_DIR)/oracles/release/regorus-oracle"); \
+	if python=$$(scripts/rego-cpp.sh); then peers+=(--rego-cpp "$$python"); else echo "skipped: rego-cpp"; fi; \
+	"$(TARGET_DIR)/release/conformance" "$${peers[@]}" $(CONFORMANCE_ARGS)
 
 .PHONY: lint
 lint: setup ## Formatting and clippy, with warnings as errors

@@ -15,6 +15,7 @@ declare -A may_use=(
   [ffi]="engine sync"
   [cli]="engine sync pdp policy"
   [tests]="proto engine policy sync pdp ffi cli"
+  [conformance]="engine"
   [benches]="proto engine policy sync pdp ffi cli"
 )
 # The network has no way into a decision.
@@ -42,7 +43,7 @@ check_rooms() {
   done
 }
 
-# A room's own tests may use other rooms too, but nothing uses `tests` and `benches`.
+# A room's own tests may use other rooms too, but nothing uses `tests`, `conformance` and `benches`.
 check_arrows() {
   local query arrows from to kind
   # shellcheck disable=SC2016 # the $ is jq's
@@ -52,7 +53,7 @@ check_arrows() {
   while read -r from to kind; do
     case $kind:$to in
       :) ;;
-      *:tests | *:benches) complain "$from uses $to: nothing may" ;;
+      *:tests | *:conformance | *:benches) complain "$from uses $to: nothing may" ;;
       dev:*) ;;
       *) [[ " ${may_use[$from]-} " == *" $to "* ]] || complain "$from uses $to: it may use only '${may_use[$from]-}'" ;;
     esac
