@@ -85,7 +85,7 @@ fn a_policy_that_cannot_serve_is_refused_before_it_is_signed() {
     let dir = scene();
     fs::write(dir.path().join("policy/p.rego"), "package meshguard\ndecision := nope(1)\n").unwrap();
     let output = meshguard(dir.path(), &["bundle", "build", "policy", "-o", "b.tar.gz"]);
-    assert_fails(&output, 4, "line 2: no function `nope`");
+    assert_fails(&output, 4, "line 2: undefined function nope");
     assert!(!dir.path().join("b.tar.gz").exists());
 }
 
@@ -119,7 +119,7 @@ fn eval_prints_the_value_and_the_decision() {
 #[test]
 fn eval_gives_opas_value_and_denies_past_a_swallowed_error() {
     let dir = scene();
-    let policy = "package meshguard\ndecision if not to_number(input.x) == 1\n";
+    let policy = "package meshguard\nbad if to_number(input.x) == 1\ndecision if not bad\n";
     fs::write(dir.path().join("policy/p.rego"), policy).unwrap();
     fs::write(dir.path().join("input.json"), r#"{"x": "zz"}"#).unwrap();
     let result = json(&meshguard(dir.path(), &["eval", "-b", "policy", "-i", "input.json"]));

@@ -170,7 +170,7 @@ always := true
             [(unavailable(), true), (Cause::Busy("256 wait".into()), false), (Cause::Error("garbage".into()), false)];
         let outcomes = [
             ("stale", outcome(&engine, "stale"), true),
-            ("remote data", outcome(&engine, "approved"), false),
+            ("remote data", outcome(&engine, "approved"), true),
             ("policy defers", outcome(&engine, "always"), false),
             ("withdrawn", outcome(&withdrawn, "stale"), false),
             ("no bundle", outcome(&empty, "decision"), false),

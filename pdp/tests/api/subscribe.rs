@@ -242,7 +242,7 @@ async fn heads_that_nobody_reads_collapse() {
     let world = World::published();
     let mut events = open(&world, subscription(None)).await;
     // Larger, all together, than what the sockets and queues in between hold.
-    let policy = |version: u64| policy_with(&format!("{version}{}", "x".repeat(100_000)));
+    let policy = |version: u64| policy_with(&format!("{version}{}", format!("\n# {}", "x".repeat(10_000)).repeat(10)));
     let published: Vec<_> = (2..=30).map(|version| world.publish(version, &policy(version))).collect();
     let last = published.last().unwrap();
     let mut seen = BTreeSet::new();
