@@ -40,6 +40,7 @@ pub(crate) fn compile(
 ) -> Result<Plan, Vec<CompileError>> {
     let (mut errors, mut lasting) = (vec![], vec![]);
     resolve::resolve(&mut modules, &mut errors);
+    stop(&mut errors, &lasting)?;
     conflicts::check_names(&modules, &mut lasting);
     stop(&mut errors, &lasting)?;
 
@@ -70,10 +71,12 @@ pub(crate) fn compile(
 
     conflicts::check_rules(&modules, &tree, &mut errors);
     conflicts::check_data(&modules, &tree, data, &mut errors);
+    stop(&mut errors, &lasting)?;
     conflicts::check_functions(&modules, &arity, &mut errors);
     stop(&mut errors, &lasting)?;
 
     safety::check_heads(&mut modules, &generator, &mut errors);
+    stop(&mut errors, &lasting)?;
     safety::order_bodies(&mut modules, &arity, &generator, &mut errors);
     stop(&mut errors, &lasting)?;
 

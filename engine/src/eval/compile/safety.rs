@@ -54,12 +54,13 @@ pub(super) fn order_bodies(
                                split the rule into smaller ones";
                 errors.push(CompileError::new(rule.location, "size", message));
             } else {
-                errors.extend(found.into_iter().map(|(var, location)| {
-                    let message = match generator.name_of(&var) {
-                        None => "expression is unsafe".to_owned(),
-                        Some(name) => format!("var {name} is unsafe"),
-                    };
-                    CompileError::new(location, UNSAFE, message)
+                let name = |var: &Var| generator.name_of(var).map(|name| format!("var {name} is unsafe"));
+                let is_named = found.keys().any(|var| name(var).is_some());
+                // Variables of the compiler's say something only where no others do.
+                let told = found.iter().filter(|(var, _)| !is_named || name(var).is_some());
+                errors.extend(told.map(|(var, location)| {
+                    let message = name(var).unwrap_or_else(|| "expression is unsafe".to_owned());
+                    CompileError::new(*location, UNSAFE, message)
                 }));
             }
         });

@@ -21,6 +21,7 @@ mod answer;
 mod context;
 mod document;
 mod gather;
+mod guard;
 mod run;
 mod slot;
 mod step;

@@ -122,6 +122,16 @@ impl<'p> Machine<'p> {
                     frame.before = Found::No;
                 }
             }
+            Op::Guard { guard, fail } => match self.admits(guard)? {
+                Found::Yes => {}
+                Found::Maybe => self.maybe = true,
+                Found::No => self.pc = fail,
+            },
+            Op::Alone { others, to } => {
+                if !self.maybe && self.admits_none(others)? {
+                    self.pc = to;
+                }
+            }
             Op::Yield { value, only } => return self.give(value, only),
             Op::Else { to } => {
                 self.fresh();
@@ -154,7 +164,7 @@ impl<'p> Machine<'p> {
     // === Operands ===
 
     #[inline]
-    fn slot(&self, slot: SlotId) -> Option<&Slot<'p>> {
+    pub(super) fn slot(&self, slot: SlotId) -> Option<&Slot<'p>> {
         self.slots.get(self.base + slot as usize)
     }
 
@@ -238,7 +248,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Whether what lies at a path below `data` isn't held, or not all of it.
-    fn is_unknown(&mut self, path: &[Value]) -> bool {
+    pub(super) fn is_unknown(&mut self, path: &[Value]) -> bool {
         if let Some(context) = self.contexts.get(self.context as usize) {
             if context.unknown.iter().any(|unknown| unknown.starts_with(path) || path.starts_with(unknown)) {
                 return true;
@@ -845,6 +855,21 @@ impl<'p> Machine<'p> {
         };
         let key = key.clone();
         let Some(context) = self.contexts.get(self.context as usize) else { return Ok(()) };
+        let path = self.plan.groups.get(group as usize).map_or(&[][..], |group| &group.path);
+        if context.is_replaced(path) {
+            let path: Vec<Value> = path.iter().cloned().chain([key]).collect();
+            if self.is_unknown(&path) {
+                self.maybe = true;
+                self.set(dst, Slot::unknown());
+                return Ok(());
+            }
+            let found = match self.data_at(self.context, &path) {
+                Slot::Empty => None,
+                value => Some(value),
+            };
+            self.put_or(found, dst, fail);
+            return Ok(());
+        }
         if let Some(Ok(whole)) = context.rules.get(&group) {
             let outcome = whole.share().under(&key);
             self.take(outcome, dst, fail);

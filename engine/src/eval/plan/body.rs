@@ -242,6 +242,11 @@ impl Planner<'_> {
             if let Some(callee) = self.callee(&name, reference)? {
                 return Ok(Stands::Callee(callee));
             }
+            // OPA calls the rule, which has no parameters.
+            if self.tree.find(reference).is_some() {
+                let message = "a function replaced by a rule isn't supported; replace it by a function or a value";
+                return Err(PlanError::unsupported(value.location, message));
+            }
         }
         Ok(Stands::Value(self.term(value)?))
     }

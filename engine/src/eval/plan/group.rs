@@ -1,5 +1,6 @@
 //! Groups of rules: definitions one after the other, `else`, defaults, partial documents.
 
+use super::index::{Indexed, agree, index, value_of};
 use super::planner::{Label, Place, PlanError, Planner};
 use super::{Arg, DocumentChild, Group, GroupId, GroupKind, Op, Pc};
 use crate::eval::compile::tree::{RuleId, RuleKind, is_ground, kind as rule_kind};
@@ -16,6 +17,24 @@ struct Shape {
     parameters: u32,
     /// Whether the only parameter is the key that is looked for.
     keyed: bool,
+}
+
+/// Where a definition that holds goes.
+struct Leaving<'v> {
+    /// To the group's end, if all definitions have one value.
+    only: Label,
+    end: Label,
+    /// To the group's end, if none of those with other values has to be evaluated.
+    values: &'v [(Value, u32)],
+}
+
+impl Leaving<'_> {
+    const NEVER: Self = Self { only: Label::MAX, end: Label::MAX, values: &[] };
+
+    fn others(&self, rule: &Rule) -> Option<u32> {
+        let value = value_of(rule)?;
+        self.values.iter().find(|(known, _)| *known == value).map(|(_, others)| *others)
+    }
 }
 
 impl Planner<'_> {
@@ -99,10 +118,13 @@ impl Planner<'_> {
         }
         let end = self.label();
         let definitions = || rules.iter().filter_map(|id| self.rule(*id)).filter(|rule| !rule.default);
-        let only = if have_one_value(definitions()) { end } else { Label::MAX };
         let definitions: Vec<&Rule> = definitions().collect();
-        for rule in &definitions {
-            self.plan_chain(rule, Shape { kind: group_kind, depth, parameters, keyed: false }, only)?;
+        let only = if agree(definitions.iter().flat_map(|rule| chain(rule))) { end } else { Label::MAX };
+        let indexed = index(&definitions, self.tree);
+        let values = self.values(&definitions, &indexed);
+        for (rule, indexed) in definitions.iter().zip(&indexed) {
+            let shape = Shape { kind: group_kind, depth, parameters, keyed: false };
+            self.plan_chain(rule, indexed, shape, &Leaving { only, end, values: &values })?;
         }
         let default = rules.iter().filter_map(|id| self.rule(*id)).find(|rule| rule.default);
         if let Some(default) = default.filter(|_| matches!(group_kind, GroupKind::Complete | GroupKind::Function)) {
@@ -135,8 +157,9 @@ impl Planner<'_> {
         // The key needs a slot even where nothing else does.
         self.max_slot = group.slots.max(1);
         let definitions: Vec<&Rule> = rules.iter().filter_map(|id| self.rule(*id)).collect();
-        for rule in definitions {
-            self.plan_chain(rule, shape, Label::MAX)?;
+        let indexed = index(&definitions, self.tree);
+        for (rule, indexed) in definitions.iter().zip(&indexed) {
+            self.plan_chain(rule, indexed, shape, &Leaving::NEVER)?;
         }
         self.emit(Op::Return)?;
         if let Some(group) = self.plan.groups.get_mut(id as usize) {
@@ -147,14 +170,24 @@ impl Planner<'_> {
     }
 
     /// A rule and its `else` rules: the first that holds counts.
-    fn plan_chain(&mut self, rule: &Rule, shape: Shape, only: Label) -> Result<(), PlanError> {
+    fn plan_chain(
+        &mut self,
+        rule: &Rule,
+        indexed: &[Indexed],
+        shape: Shape,
+        leaving: &Leaving<'_>,
+    ) -> Result<(), PlanError> {
         let Shape { kind, depth, parameters, keyed } = shape;
         let end = self.label();
-        for (i, rule) in chain(rule).enumerate() {
+        for (i, (rule, indexed)) in chain(rule).zip(indexed).enumerate() {
             self.location = rule.location;
             self.emit(if i == 0 { Op::Definition } else { Op::Else { to: end } })?;
             let next = self.label();
             self.begin_definition(parameters, next);
+            if indexed.asks_ahead {
+                let guard = self.guard(indexed);
+                self.emit(Op::Guard { guard, fail: next })?;
+            }
             let key = if kind == GroupKind::Set { rule.head.key.as_ref() } else { rule.head.reference.get(1 + depth) };
             let given = if keyed { key.map_or(&[][..], std::slice::from_ref) } else { rule.head.args.as_slice() };
             for (slot, pattern) in (0..parameters).zip(given) {
@@ -165,7 +198,10 @@ impl Planner<'_> {
             match kind {
                 GroupKind::Complete | GroupKind::Function => {
                     let value = self.head_value(rule)?;
-                    self.emit(Op::Yield { value, only })?;
+                    self.emit(Op::Yield { value, only: leaving.only })?;
+                    if let Some(others) = leaving.others(rule) {
+                        self.emit(Op::Alone { others, to: leaving.end })?;
+                    }
                 }
                 _ => self.yield_at(rule, depth)?,
             }
@@ -174,6 +210,38 @@ impl Planner<'_> {
         }
         self.place(end);
         Ok(())
+    }
+
+    // === What OPA's index leaves out ===
+
+    fn guard(&mut self, indexed: &Indexed) -> u32 {
+        let id = u32::try_from(self.plan.guards.len()).unwrap_or(u32::MAX);
+        self.plan.guards.push(indexed.guard.clone());
+        id
+    }
+
+    /// The constants that definitions give, each with the guards of the definitions that may give another. Only those for
+    /// which these matter: all others have guards, and a later definition with the same value may raise an error.
+    fn values(&mut self, definitions: &[&Rule], indexed: &[Vec<Indexed>]) -> Vec<(Value, u32)> {
+        let branches: Vec<(Option<Value>, &Indexed)> = definitions
+            .iter()
+            .zip(indexed)
+            .flat_map(|(rule, indexed)| chain(rule).map(value_of).zip(indexed))
+            .collect();
+        let mut values: Vec<(Value, u32)> = vec![];
+        for (value, _) in branches.iter().filter(|(_, indexed)| indexed.may_raise) {
+            let Some(value) = value.as_ref().filter(|value| values.iter().all(|(known, _)| known != *value)) else {
+                continue;
+            };
+            let mut others = branches.iter().filter(|(other, _)| other.as_ref() != Some(value)).peekable();
+            if others.peek().is_none() || others.clone().any(|(_, indexed)| indexed.guard.is_open()) {
+                continue;
+            }
+            let guards: Box<[u32]> = others.map(|(_, indexed)| self.guard(indexed)).collect();
+            values.push((value.clone(), u32::try_from(self.plan.others.len()).unwrap_or(u32::MAX)));
+            self.plan.others.push(guards);
+        }
+        values
     }
 
     pub(super) fn begin_definition(&mut self, parameters: u32, fail: Label) {
@@ -248,22 +316,4 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether all definitions give the same constant, so that the first that holds decides.
-fn have_one_value<'a>(rules: impl Iterator<Item = &'a Rule>) -> bool {
-    let mut value: Option<Value> = None;
-    for rule in rules.flat_map(chain) {
-        let own = match &rule.head.value {
-            Some(term) => term.to_value(),
-            None => Some(Value::Bool(true)),
-        };
-        match (own, &value) {
-            (None, _) => return false,
-            // The same text: `1` and `1.0` are equal, and print differently.
-            (Some(own), Some(value)) if own.to_string() != value.to_string() => return false,
-            (Some(own), _) => value = Some(own),
-        }
-    }
-    value.is_some()
 }

@@ -10,6 +10,7 @@
 mod body;
 mod call;
 mod group;
+mod index;
 mod planner;
 mod reach;
 mod reference;
@@ -17,6 +18,7 @@ mod unify;
 
 use std::sync::Arc;
 
+pub(crate) use self::index::split;
 pub(crate) use self::planner::{PlanError, plan};
 pub(crate) use self::reach::{Reachable, reachable};
 use super::builtins::Function;
@@ -326,6 +328,16 @@ pub(crate) enum Op {
         value: Arg,
         only: Pc,
     },
+    /// The definition isn't evaluated if it doesn't have to be: see [`Guard`].
+    Guard {
+        guard: u32,
+        fail: Pc,
+    },
+    /// A definition held. If none of those with other values has to be evaluated, by [`Plan::others`], the rest isn't.
+    Alone {
+        others: u32,
+        to: Pc,
+    },
     /// An `else` follows: skip to `to` if what came before certainly holds.
     Else {
         to: Pc,
@@ -346,6 +358,62 @@ pub(crate) enum Op {
     },
     /// The end of a group, or of a query.
     Return,
+}
+
+/// What has to hold for a definition to be evaluated.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Guard {
+    /// What has to be there.
+    pub(crate) required: Vec<Subject>,
+    /// Of these, one has to hold; none if there is nothing to ask.
+    pub(crate) ways: Vec<Vec<Check>>,
+    pub(crate) memberships: Vec<Membership>,
+}
+
+impl Guard {
+    /// Whether it asks nothing.
+    pub(crate) fn is_open(&self) -> bool {
+        self.required.is_empty() && self.ways.is_empty() && self.memberships.is_empty()
+    }
+}
+
+/// One of the tests has to hold for what lies there, and it has to be there.
+#[derive(Debug, Clone)]
+pub(crate) struct Check {
+    pub(crate) subject: Subject,
+    pub(crate) any: Vec<Test>,
+}
+
+/// The collection has to have the key, unless it is neither an object nor a set.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Membership {
+    pub(crate) key: Subject,
+    pub(crate) collection: Subject,
+}
+
+/// What a condition is about.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Subject {
+    /// What lies at a path below `input`.
+    Input(Box<[Value]>),
+    /// What lies at a path below `data`, where no rules are.
+    Data(Box<[Value]>),
+    /// A function's argument.
+    Argument(SlotId),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Test {
+    Defined,
+    Equal(Value),
+    /// An array of these; none is anything.
+    Array(Box<[Option<Value>]>),
+    /// The same, or a text that has these parts between delimiters.
+    Parts(Box<[Option<Value>]>, Arc<str>),
+    Prefix(Arc<str>),
+    Suffix(Arc<str>),
+    /// A collection that holds this.
+    Member(Value),
 }
 
 /// What `with` replaces, all at once.
@@ -437,6 +505,9 @@ pub(crate) struct Plan {
     pub(crate) paths: Vec<Box<[Arc<str>]>>,
     pub(crate) groups: Vec<Group>,
     pub(crate) nodes: Vec<DocumentNode>,
+    pub(crate) guards: Vec<Guard>,
+    /// Guards of other definitions.
+    pub(crate) others: Vec<Box<[u32]>>,
     pub(crate) builtins: Vec<PlannedBuiltin>,
     pub(crate) replacements: Vec<Replacement>,
     /// The constant patterns of its calls, compiled.

@@ -349,10 +349,13 @@ fn target_mut(op: &mut Op) -> Option<&mut Pc> {
         | Op::Found { fail, .. }
         | Op::NotFound { fail, .. }
         | Op::EitherFound { fail, .. }
-        | Op::With { fail, .. } => Some(fail),
+        | Op::With { fail, .. }
+        | Op::Guard { fail, .. } => Some(fail),
         Op::Next { end, .. } | Op::DocumentNext { end, .. } => Some(end),
         Op::Hit { done, .. } => Some(done),
-        Op::Jump { to } | Op::FoundElse { to, .. } | Op::Else { to } | Op::Default { to } => Some(to),
+        Op::Jump { to } | Op::FoundElse { to, .. } | Op::Else { to } | Op::Default { to } | Op::Alone { to, .. } => {
+            Some(to)
+        }
         Op::Yield { only, .. } => Some(only),
         Op::Document { .. }
         | Op::Array { .. }

@@ -82,8 +82,7 @@ impl Planner<'_> {
     /// matter, as in OPA.
     fn is_looked_up(&self, group: GroupId, key: &Term) -> bool {
         let kind = self.plan.groups.get(group as usize).map(|group| group.kind);
-        let path = self.plan.groups.get(group as usize).map_or(&[][..], |group| &group.path);
-        matches!(kind, Some(GroupKind::Set | GroupKind::Object)) && self.is_key(key) && !self.is_replaceable(path)
+        matches!(kind, Some(GroupKind::Set | GroupKind::Object)) && self.is_key(key)
     }
 
     /// A path through data alone.

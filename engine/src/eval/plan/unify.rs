@@ -70,6 +70,13 @@ impl Planner<'_> {
                 self.matches(b, value)?;
                 Ok(Unified::Done)
             }
+            // References before comprehensions: one that is undefined leaves the other alone.
+            _ if self.is_ready(a) && self.is_ready(b) && b.as_ref().is_some() && a.as_ref().is_none() => {
+                let y = self.term(b)?;
+                let x = self.term(a)?;
+                self.compare(x, y)?;
+                Ok(Unified::Done)
+            }
             _ if self.is_ready(a) && self.is_ready(b) => {
                 let x = self.term(a)?;
                 let y = self.term(b)?;

@@ -1,0 +1,790 @@
+//! What has to hold for a definition to be evaluated at all: what OPA's rule index (`ast/index.go`, 1.22) asks before it
+//! evaluates any of them.
+//!
+//! It is more than a matter of speed. A definition that the index leaves out raises no error, and where all that are left
+//! have one value, the first that holds is the last one evaluated. Here the questions are conditions of each definition.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Check, Guard, Membership, Subject, Test};
+use crate::eval::compile::tree::{RuleTree, scalar};
+use crate::eval::compile::walk::chain;
+use crate::eval::syntax::ast::{Body, Expr, ExprKind, Rule, Term, TermKind, Var, dotted};
+use crate::eval::value::Value;
+
+/// Ways in which a definition may be reached, beyond which OPA leaves alternatives out.
+const MAX_WAYS: usize = 32;
+
+/// Builtins that raise no error.
+const HARMLESS: [&str; 10] =
+    ["eq", "equal", "neq", "lt", "lte", "gt", "gte", "assign", "internal.member_2", "internal.member_3"];
+
+/// What the index says of a definition.
+pub(super) struct Indexed {
+    pub(super) guard: Guard,
+    /// Whether anything is asked that the statements before the first which may raise an error don't.
+    pub(super) asks_ahead: bool,
+    /// Whether some statement may raise an error.
+    pub(super) may_raise: bool,
+}
+
+/// What the index says of a document's definitions: of each of `rules`, and of each of its `else` rules.
+pub(super) fn index(rules: &[&Rule], tree: &RuleTree) -> Vec<Vec<Indexed>> {
+    let mut all = All { tree, subjects: vec![], counts: vec![], alternated: vec![] };
+    let found: Vec<Vec<Found>> =
+        rules.iter().map(|rule| chain(rule).map(|rule| Found::of(rule, &mut all)).collect()).collect();
+    let (levels, unvalued) = all.partition(found.iter().flatten());
+    // Collections are consulted only where all definitions are evaluated.
+    let consults = !agree(rules.iter().flat_map(|rule| chain(rule)));
+    let indexed = |found: &Found| {
+        let ways = found.ways();
+        let is_read = |subject: usize| ways.iter().all(|way| way.iter().any(|entry| entry.subject == subject));
+        let required = unvalued.iter().filter(|subject| is_read(**subject));
+        let mut checked: Vec<Vec<Check>> = ways.iter().map(|way| checks(way, &levels, &all)).collect();
+        // A way that asks nothing is always open.
+        if checked.iter().any(Vec::is_empty) {
+            checked.clear();
+        }
+        let guard = Guard {
+            required: required.filter_map(|subject| all.subjects.get(*subject).cloned()).collect(),
+            ways: checked,
+            memberships: if consults { found.memberships.clone() } else { vec![] },
+        };
+        Indexed { guard, asks_ahead: found.asks_ahead, may_raise: found.may_raise }
+    };
+    found.iter().map(|chain| chain.iter().map(indexed).collect()).collect()
+}
+
+/// Whether all are complete documents of one constant value, so that the first that holds decides.
+pub(super) fn agree<'a>(mut rules: impl Iterator<Item = &'a Rule>) -> bool {
+    let mut value = None;
+    rules.all(|rule| match value_of(rule) {
+        None => false,
+        Some(own) => value.get_or_insert_with(|| own.clone()) == &own,
+    })
+}
+
+/// The constant that a complete document's definition gives.
+pub(super) fn value_of(rule: &Rule) -> Option<Value> {
+    let is_complete = rule.head.key.is_none() && rule.head.reference.iter().skip(1).all(|part| scalar(part).is_some());
+    match &rule.head.value {
+        _ if !is_complete => None,
+        Some(term) => term.to_value(),
+        None => Some(Value::Bool(true)),
+    }
+}
+
+// === What is asked ===
+
+/// What the definitions of a document are asked about, all of them together.
+struct All<'a> {
+    tree: &'a RuleTree,
+    subjects: Vec<Subject>,
+    /// How many ask about each subject.
+    counts: Vec<usize>,
+    /// Whether some ask for one of several values, and whether these are ends of texts.
+    alternated: Vec<Alternated>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Alternated {
+    #[default]
+    No,
+    Values,
+    Ends,
+}
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    subject: usize,
+    wanted: Wanted,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Wanted {
+    /// Anything; the variable stands for it from here on.
+    Any(Var),
+    Value(Value),
+    Array(Vec<Option<Value>>),
+    /// An array, as `glob.match` splits a text.
+    Parts(Vec<Option<Value>>, Arc<str>),
+    /// An object or a set.
+    Composite(Value),
+    Prefix(Arc<str>),
+    Suffix(Arc<str>),
+    Member(Value),
+}
+
+impl Wanted {
+    fn is_var(&self) -> bool {
+        matches!(self, Self::Any(_))
+    }
+
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Prefix(_) | Self::Suffix(_))
+    }
+
+    fn is_composite(&self) -> bool {
+        matches!(self, Self::Array(_) | Self::Parts(..) | Self::Composite(_))
+    }
+
+    /// A term that the index can hold.
+    fn of(term: &Term) -> Option<Self> {
+        match &term.kind {
+            TermKind::Var(var) => Some(Self::Any(var.clone())),
+            TermKind::Array(items) => items
+                .iter()
+                .map(|item| match &item.kind {
+                    TermKind::Var(_) => Some(None),
+                    _ => scalar_value(item).map(Some),
+                })
+                .collect::<Option<_>>()
+                .map(Self::Array),
+            _ => scalar_value(term).map(Self::Value),
+        }
+    }
+
+    fn of_value(value: &Value) -> Self {
+        match value {
+            Value::Array(items) => {
+                Self::Array(items.iter().map(|item| is_scalar(item).then(|| item.clone())).collect())
+            }
+            Value::Object(_) | Value::Set(_) => Self::Composite(value.clone()),
+            _ => Self::Value(value.clone()),
+        }
+    }
+
+    fn test(&self) -> Test {
+        match self {
+            Self::Any(_) | Self::Composite(_) => Test::Defined,
+            Self::Value(value) => Test::Equal(value.clone()),
+            Self::Array(items) => Test::Array(items.as_slice().into()),
+            Self::Parts(items, delimiters) => Test::Parts(items.as_slice().into(), Arc::clone(delimiters)),
+            Self::Prefix(text) => Test::Prefix(Arc::clone(text)),
+            Self::Suffix(text) => Test::Suffix(Arc::clone(text)),
+            Self::Member(value) => Test::Member(value.clone()),
+        }
+    }
+}
+
+fn is_scalar(value: &Value) -> bool {
+    !matches!(value, Value::Array(_) | Value::Object(_) | Value::Set(_))
+}
+
+fn scalar_value(term: &Term) -> Option<Value> {
+    term.to_value().filter(is_scalar)
+}
+
+type Way = Vec<Entry>;
+type Constants = HashMap<Var, Value>;
+
+impl All<'_> {
+    fn intern(&mut self, subject: Subject) -> usize {
+        if let Some(known) = self.subjects.iter().position(|known| *known == subject) {
+            return known;
+        }
+        self.subjects.push(subject);
+        self.counts.push(0);
+        self.alternated.push(Alternated::No);
+        self.subjects.len() - 1
+    }
+
+    fn count(&mut self, subject: usize, more: usize) {
+        if let Some(count) = self.counts.get_mut(subject) {
+            *count += more;
+        }
+    }
+
+    fn alternate(&mut self, subject: usize, how: Alternated) {
+        if let Some(known) = self.alternated.get_mut(subject) {
+            *known = how.max(*known);
+        }
+    }
+
+    /// The subjects in the order in which OPA asks about them, and those of which only is asked whether they are there.
+    fn partition<'f>(&self, found: impl Iterator<Item = &'f Found>) -> (Vec<usize>, Vec<usize>) {
+        let mut valued = vec![false; self.subjects.len()];
+        for entry in found.flat_map(|found| found.entries.iter().chain(found.branches.iter().flatten().flatten())) {
+            if let Some(valued) = valued.get_mut(entry.subject).filter(|_| !entry.wanted.is_var()) {
+                *valued = true;
+            }
+        }
+        let count = |subject: &usize| self.counts.get(*subject).copied().unwrap_or(0);
+        let mut sorted: Vec<usize> = (0..self.subjects.len()).filter(|subject| count(subject) > 0).collect();
+        sorted.sort_by_key(|subject| (self.alternated.get(*subject).copied(), usize::MAX - count(subject)));
+        sorted.into_iter().partition(|subject| valued.get(*subject).copied().unwrap_or(false))
+    }
+}
+
+/// The conditions of one way, as far as OPA's trie has them.
+fn checks(way: &[Entry], levels: &[usize], all: &All<'_>) -> Vec<Check> {
+    let mut remaining = way.len();
+    let mut checks = vec![];
+    for level in levels {
+        if remaining == 0 {
+            break;
+        }
+        let mut entries: Vec<&Entry> = way.iter().filter(|entry| entry.subject == *level).collect();
+        remaining -= entries.len();
+        // A value says more than that there is one.
+        if entries.len() > 1 && entries.iter().any(|entry| !entry.wanted.is_var()) {
+            entries.retain(|entry| !entry.wanted.is_var());
+        }
+        let Some(subject) = all.subjects.get(*level).cloned() else { continue };
+        let ends_here = entries.len() > 1
+            && !entries.iter().any(|entry| entry.wanted.is_var())
+            && (remaining == 0 || entries.iter().any(|entry| entry.wanted.is_end() || entry.wanted.is_composite()));
+        if ends_here {
+            entries = one_end(entries);
+        }
+        if !entries.is_empty() {
+            checks.push(Check { subject, any: entries.iter().map(|entry| entry.wanted.test()).collect() });
+        }
+        if ends_here {
+            break;
+        }
+    }
+    checks
+}
+
+/// Of prefixes and suffixes those of one kind, and all that is neither.
+fn one_end(entries: Vec<&Entry>) -> Vec<&Entry> {
+    let shortest = |of: fn(&Wanted) -> Option<&Arc<str>>| {
+        entries.iter().filter_map(|entry| of(&entry.wanted)).map(|text| text.len()).min()
+    };
+    let prefix = |wanted: &Wanted| matches!(wanted, Wanted::Prefix(_));
+    let prefixes = shortest(|wanted| if let Wanted::Prefix(text) = wanted { Some(text) } else { None });
+    let suffixes = shortest(|wanted| if let Wanted::Suffix(text) = wanted { Some(text) } else { None });
+    let (Some(prefixes), Some(suffixes)) = (prefixes, suffixes) else { return entries };
+    let drops_prefixes = suffixes > prefixes;
+    entries.into_iter().filter(|entry| !entry.wanted.is_end() || prefix(&entry.wanted) != drops_prefixes).collect()
+}
+
+// === Of one definition ===
+
+/// What one definition asks.
+#[derive(Default)]
+struct Found {
+    /// What always has to hold.
+    entries: Way,
+    /// Of each, one alternative has to hold.
+    branches: Vec<Vec<Way>>,
+    memberships: Vec<Membership>,
+    /// What holds around an operand of `and` or `or`.
+    outer: Way,
+    asks_ahead: bool,
+    may_raise: bool,
+}
+
+/// A definition while its statements are gone through.
+struct Scope<'s, 'a> {
+    found: Found,
+    args: &'s [Term],
+    all: &'s mut All<'a>,
+}
+
+impl Found {
+    fn of(rule: &Rule, all: &mut All<'_>) -> Self {
+        let mut scope = Scope { found: Self::default(), args: &rule.head.args, all };
+        let mut constants = Constants::new();
+        let raises = rule.body.iter().position(|expr| scope.may_raise(expr));
+        scope.found.may_raise = raises.is_some();
+        for (at, expr) in rule.body.iter().enumerate() {
+            let before = scope.found.size();
+            scope.update(expr, &mut constants);
+            scope.found.asks_ahead |= raises.is_some_and(|raises| at >= raises) && scope.found.size() != before;
+        }
+        scope.found
+    }
+
+    fn size(&self) -> (usize, usize, usize, usize) {
+        let vars = self.entries.iter().filter(|entry| entry.wanted.is_var()).count();
+        (self.entries.len(), vars, self.branches.len(), self.memberships.len())
+    }
+
+    /// Every set of conditions that lead here.
+    fn ways(&self) -> Vec<Way> {
+        let mut ways = vec![self.entries.clone()];
+        for alternatives in &self.branches {
+            if ways.len() * alternatives.len() > MAX_WAYS {
+                return vec![self.entries.clone()];
+            }
+            let both = |way: &Way, more: &Way| way.iter().chain(more).cloned().collect::<Way>();
+            ways = ways.iter().flat_map(|way| alternatives.iter().map(move |more| both(way, more))).collect();
+        }
+        ways
+    }
+}
+
+impl Scope<'_, '_> {
+    /// Whether evaluating a statement may raise an error or come upon a conflict.
+    fn may_raise(&self, expr: &Expr) -> bool {
+        if !expr.with.is_empty() || expr.negated {
+            return true;
+        }
+        match &expr.kind {
+            ExprKind::Term(term) => self.term_may_raise(term),
+            ExprKind::Call(terms) => {
+                let name = terms.first().and_then(|operator| dotted(operator.as_ref()?)).unwrap_or_default();
+                !HARMLESS.contains(&name.as_str()) || terms.iter().skip(1).any(|term| self.term_may_raise(term))
+            }
+            _ => true,
+        }
+    }
+
+    fn term_may_raise(&self, term: &Term) -> bool {
+        match &term.kind {
+            TermKind::Var(_) => false,
+            TermKind::Ref(parts) => {
+                let is_plain = |part: &Term| matches!(part.kind, TermKind::Var(_)) || scalar_value(part).is_some();
+                self.is_virtual(parts) || !parts.iter().all(is_plain)
+            }
+            _ => term.to_value().is_none(),
+        }
+    }
+
+    fn update(&mut self, expr: &Expr, constants: &mut Constants) {
+        if !expr.with.is_empty() || expr.negated {
+            return;
+        }
+        match &expr.kind {
+            ExprKind::Term(term) => {
+                let term = plugged(term, constants);
+                if let TermKind::Ref(reference) = &term.kind
+                    && !self.collection_key(reference)
+                {
+                    let any = Term::var(term.location, Var::new("__any__"));
+                    self.equality(&term, &any, &mut Constants::new());
+                }
+            }
+            ExprKind::Call(terms) => {
+                let Some(name) = terms.first().and_then(|operator| dotted(operator.as_ref()?)) else { return };
+                let operands: Vec<Term> = terms.iter().skip(1).map(|term| plugged(term, constants)).collect();
+                match (name.as_str(), operands.as_slice()) {
+                    ("eq" | "equal", [a, b]) => self.equality_or_element(a, b, constants),
+                    ("glob.match", [pattern, delimiters, text]) => self.glob(pattern, delimiters, text),
+                    ("internal.member_2", [member, collection]) => self.member(member, collection, constants),
+                    ("startswith", [text, base]) => self.end(text, base, constants, Wanted::Prefix),
+                    ("endswith", [text, base]) => self.end(text, base, constants, Wanted::Suffix),
+                    ("strings.any_prefix_match", [text, base]) => self.ends(text, base, constants, Wanted::Prefix),
+                    ("strings.any_suffix_match", [text, base]) => self.ends(text, base, constants, Wanted::Suffix),
+                    _ => {}
+                }
+            }
+            ExprKind::And(left, right) => {
+                let (left, right) = (self.operand(&left.body, constants), self.operand(&right.body, constants));
+                self.require(left);
+                self.require(right);
+            }
+            ExprKind::Or(left, right) => {
+                let mut alternatives = self.operand(&left.body, constants);
+                if alternatives.is_empty() {
+                    return;
+                }
+                let right = self.operand(&right.body, constants);
+                if right.is_empty() {
+                    return;
+                }
+                alternatives.extend(right);
+                self.require(alternatives);
+            }
+            ExprKind::Some(_) | ExprKind::Every(_) | ExprKind::Not(_) => {}
+        }
+    }
+
+    // === `and`, `or` ===
+
+    /// The ways in which an operand may hold; none if nothing is known of it.
+    fn operand(&mut self, body: &Body, constants: &Constants) -> Vec<Way> {
+        let outer = self.found.entries.iter().chain(&self.found.outer).cloned().collect();
+        let found = Found { outer, ..Found::default() };
+        let mut inner = Scope { found, args: self.args, all: self.all };
+        let mut constants = constants.clone();
+        for expr in body {
+            inner.update(expr, &mut constants);
+        }
+        let mut ways = inner.found.ways();
+        if let [way] = ways.as_slice()
+            && way.is_empty()
+        {
+            return vec![];
+        }
+        // What it binds is nothing to the statements around it.
+        for entry in ways.iter_mut().flatten().filter(|entry| entry.wanted.is_var()) {
+            entry.wanted = Wanted::Any(Var::new("__any__"));
+        }
+        ways
+    }
+
+    fn require(&mut self, mut alternatives: Vec<Way>) {
+        match alternatives.len() {
+            0 => {}
+            1 => alternatives.pop().into_iter().flatten().for_each(|entry| self.insert(entry)),
+            _ => {
+                for entry in alternatives.iter().flatten() {
+                    self.all.count(entry.subject, 1);
+                }
+                self.found.branches.push(alternatives);
+            }
+        }
+    }
+
+    // === Statements ===
+
+    fn equality_or_element(&mut self, a: &Term, b: &Term, constants: &mut Constants) {
+        if !self.element(a, b, constants) && !self.element(b, a, constants) {
+            self.equality(a, b, constants);
+        }
+    }
+
+    fn equality(&mut self, a: &Term, b: &Term, constants: &mut Constants) {
+        if !self.equality_of(a, b, constants) {
+            self.equality_of(b, a, constants);
+        }
+    }
+
+    fn equality_of(&mut self, a: &Term, b: &Term, constants: &mut Constants) -> bool {
+        match &a.kind {
+            TermKind::Var(var) => {
+                if let Some(value) = b.to_value() {
+                    constants.insert(var.clone(), value);
+                } else if let Some(value) = b.as_var().and_then(|other| constants.get(other)).cloned() {
+                    constants.insert(var.clone(), value);
+                }
+                let (Some(wanted), Some(subject)) = (Wanted::of(b), self.subject_of_var(var)) else { return false };
+                self.insert_at(subject, wanted);
+                true
+            }
+            TermKind::Ref(reference) => {
+                let Some(subject) = self.subject(reference) else { return false };
+                let constant = b.as_var().and_then(|var| constants.get(var));
+                let Some(wanted) = constant.map(Wanted::of_value).or_else(|| Wanted::of(b)) else { return false };
+                self.insert_at(subject, wanted);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// `input.xs[_] == "a"`: what lies there has this element.
+    fn element(&mut self, a: &Term, b: &Term, constants: &Constants) -> bool {
+        let TermKind::Ref(reference) = &a.kind else { return false };
+        let Some((last, prefix)) = reference.split_last() else { return false };
+        if prefix.is_empty()
+            || last.to_value().is_some()
+            || !prefix.iter().skip(1).all(|part| part.to_value().is_some())
+        {
+            return false;
+        }
+        let value = match b.as_var() {
+            Some(var) => constants.get(var).cloned(),
+            None => b.to_value(),
+        };
+        let (Some(value), Some(subject)) = (value.filter(is_scalar), self.subject(prefix)) else { return false };
+        self.insert_at(subject, Wanted::Member(value));
+        true
+    }
+
+    fn glob(&mut self, pattern: &Term, delimiters: &Term, text: &Term) {
+        let TermKind::Array(items) = &delimiters.kind else { return };
+        let Some(texts) = items.iter().map(Term::as_str).collect::<Option<Vec<_>>>() else { return };
+        let delimiters = if texts.is_empty() { ".".to_owned() } else { texts.concat() };
+        let (Some(pattern), Some(var)) = (pattern.as_str(), text.as_var()) else { return };
+        let Some(parts) = glob_parts(pattern, &delimiters) else { return };
+        if let Some(subject) = self.subject_of_var(var) {
+            self.insert_at(subject, Wanted::Parts(parts, Arc::from(delimiters)));
+        }
+    }
+
+    fn member(&mut self, member: &Term, collection: &Term, constants: &Constants) {
+        if let Some(subject) = member.as_var().and_then(|var| self.subject_of_var(var)) {
+            return self.among(subject, collection, constants);
+        }
+        let constant = member.as_var().and_then(|var| constants.get(var)).cloned().or_else(|| member.to_value());
+        let wanted = match (constant, member.as_var()) {
+            (Some(value), _) if is_scalar(&value) => Wanted::Member(value),
+            (None, Some(var)) => Wanted::Any(var.clone()),
+            _ => return,
+        };
+        if let Some(subject) = self.resolved(collection) {
+            self.insert_at(subject, wanted);
+        }
+    }
+
+    /// What lies there is one of a collection's values.
+    fn among(&mut self, subject: Subject, collection: &Term, constants: &Constants) {
+        let constant = collection.as_var().and_then(|var| constants.get(var));
+        let members: Option<Vec<Wanted>> = match (constant, &collection.kind) {
+            (Some(Value::Array(items)), _) => Some(items.iter().map(Wanted::of_value).collect()),
+            (Some(Value::Set(items)), _) => Some(items.iter().map(Wanted::of_value).collect()),
+            (Some(Value::Object(object)), _) => Some(object.values().map(Wanted::of_value).collect()),
+            (None, TermKind::Array(items) | TermKind::Set(items)) => Some(items.iter().map(member_of).collect()),
+            (None, TermKind::Object(entries)) => Some(entries.iter().map(|(_, value)| member_of(value)).collect()),
+            _ => None,
+        };
+        // One that isn't known may be anything.
+        let Some(members) = members.filter(|members| !members.iter().any(Wanted::is_var)) else { return };
+        let subject = self.all.intern(subject);
+        let mut members = members.into_iter();
+        if let Some(first) = members.next() {
+            self.insert(Entry { subject, wanted: first });
+        }
+        self.insert_all(subject, members.collect(), Alternated::Values);
+    }
+
+    fn end(&mut self, text: &Term, base: &Term, constants: &Constants, wanted: fn(Arc<str>) -> Wanted) {
+        let constant = base.as_var().and_then(|var| constants.get(var)).cloned().or_else(|| base.to_value());
+        if let (Some(subject), Some(Value::String(base))) = (self.resolved(text), constant) {
+            self.insert_at(subject, wanted(base));
+        }
+    }
+
+    fn ends(&mut self, text: &Term, base: &Term, constants: &Constants, wanted: fn(Arc<str>) -> Wanted) {
+        let constant = match base.as_var() {
+            Some(var) => constants.get(var).cloned(),
+            None => base.to_value(),
+        };
+        let Some(subject) = self.resolved(text) else { return };
+        let bases: Vec<Value> = match constant {
+            Some(Value::String(base)) => return self.insert_at(subject, wanted(base)),
+            Some(Value::Array(bases)) => bases.iter().cloned().collect(),
+            Some(Value::Set(bases)) => bases.iter().cloned().collect(),
+            _ => return,
+        };
+        let text = |base: &Value| if let Value::String(base) = base { Some(wanted(Arc::clone(base))) } else { None };
+        let Some(bases) = bases.iter().map(text).collect::<Option<Vec<_>>>() else { return };
+        if !bases.is_empty() {
+            let subject = self.all.intern(subject);
+            self.insert_all(subject, bases, Alternated::Ends);
+        }
+    }
+
+    /// `data.groups.admins[input.user]`: the collection there has this key.
+    fn collection_key(&mut self, reference: &[Term]) -> bool {
+        let Some((key, prefix)) = reference.split_last() else { return false };
+        let is_data = prefix.first().is_some_and(|head| head.is_var("data"));
+        if !is_data || self.is_virtual(prefix) {
+            return false;
+        }
+        let key = match &key.kind {
+            TermKind::Ref(reference) if !self.is_virtual(reference) => path_of(reference),
+            TermKind::Var(var) => self.subject_of_var(var),
+            _ => None,
+        };
+        let (Some(key), Some(collection)) = (key, path_of(prefix)) else { return false };
+        let known = self.all.intern(key.clone());
+        self.all.count(known, 1);
+        self.found.memberships.push(Membership { key, collection });
+        true
+    }
+
+    // === Subjects ===
+
+    /// What a reference to `input` or to data that no rule makes is about. It may begin with a variable that stands for
+    /// such a reference.
+    fn subject(&self, reference: &[Term]) -> Option<Subject> {
+        let (head, rest) = reference.split_first()?;
+        let var = head.as_var()?;
+        if matches!(var.as_str(), "input" | "data") {
+            return if self.is_virtual(reference) { None } else { path_of(reference) };
+        }
+        let rest: Vec<Value> = rest.iter().map(Term::to_value).collect::<Option<_>>()?;
+        match self.subject_of_var(var)? {
+            Subject::Input(path) => Some(Subject::Input(path.iter().cloned().chain(rest).collect())),
+            Subject::Data(path) => {
+                let path: Box<[Value]> = path.iter().cloned().chain(rest).collect();
+                if self.is_virtual_path(&path) { None } else { Some(Subject::Data(path)) }
+            }
+            Subject::Argument(_) => None,
+        }
+    }
+
+    /// The same for a term that may be a variable.
+    fn resolved(&self, term: &Term) -> Option<Subject> {
+        match &term.kind {
+            TermKind::Ref(reference)
+                if reference.first().is_some_and(|head| head.is_var("input") || head.is_var("data")) =>
+            {
+                self.subject(reference)
+            }
+            TermKind::Var(var) => match self.subject_of_var(var)? {
+                Subject::Argument(_) => None,
+                subject => Some(subject),
+            },
+            _ => None,
+        }
+    }
+
+    /// What a variable stands for: the reference that it was first made equal to, or a parameter.
+    fn subject_of_var(&self, var: &Var) -> Option<Subject> {
+        let is_it = |entry: &&Entry| matches!(&entry.wanted, Wanted::Any(other) if other == var);
+        if let Some(entry) = self.found.entries.iter().chain(&self.found.outer).find(is_it) {
+            return self.all.subjects.get(entry.subject).cloned();
+        }
+        let at = self.args.iter().position(|arg| arg.as_var() == Some(var))?;
+        u32::try_from(at).ok().map(Subject::Argument)
+    }
+
+    fn is_virtual(&self, reference: &[Term]) -> bool {
+        if !reference.first().is_some_and(|head| head.is_var("data")) {
+            return false;
+        }
+        self.is_virtual_path(&reference.iter().skip(1).map_while(Term::to_value).collect::<Vec<_>>())
+    }
+
+    fn is_virtual_path(&self, path: &[Value]) -> bool {
+        let mut at = RuleTree::ROOT;
+        for key in path {
+            match self.all.tree.child(at, key) {
+                None => return false,
+                Some(child) if self.all.tree.node(child).is_some_and(|node| !node.rules.is_empty()) => return true,
+                Some(child) => at = child,
+            }
+        }
+        true
+    }
+
+    // === Entries ===
+
+    fn insert_at(&mut self, subject: Subject, wanted: Wanted) {
+        let subject = self.all.intern(subject);
+        self.insert(Entry { subject, wanted });
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let mut seen = false;
+        let mut replaced = None;
+        let mut alternated = Alternated::No;
+        for (at, other) in self.found.entries.iter().enumerate().filter(|(_, other)| other.subject == entry.subject) {
+            seen = true;
+            if *other == entry {
+                return;
+            }
+            match (entry.wanted.is_var(), other.wanted.is_var()) {
+                // The end of a text leaves the variable known that stands for it.
+                (false, true) if !entry.wanted.is_end() => {
+                    replaced = Some(at);
+                    break;
+                }
+                (false, false) => {
+                    let is_end = entry.wanted.is_end() || other.wanted.is_end();
+                    alternated = alternated.max(if is_end { Alternated::Ends } else { Alternated::Values });
+                }
+                _ => {}
+            }
+        }
+        self.all.alternate(entry.subject, alternated);
+        if let Some(other) = replaced.and_then(|at| self.found.entries.get_mut(at)) {
+            *other = entry;
+            return;
+        }
+        if !seen {
+            self.all.count(entry.subject, 1);
+        }
+        self.found.entries.push(entry);
+    }
+
+    fn insert_all(&mut self, subject: usize, wanted: Vec<Wanted>, how: Alternated) {
+        self.all.count(subject, wanted.len());
+        for wanted in wanted {
+            let entry = Entry { subject, wanted };
+            if !self.found.entries.contains(&entry) {
+                self.found.entries.push(entry);
+            }
+        }
+        let concrete = |entry: &&Entry| entry.subject == subject && !entry.wanted.is_var();
+        if self.found.entries.iter().filter(concrete).count() > 1 {
+            self.all.alternate(subject, how);
+        }
+    }
+}
+
+/// A member of a collection that is written out.
+fn member_of(term: &Term) -> Wanted {
+    match &term.kind {
+        TermKind::Var(var) => Wanted::Any(var.clone()),
+        TermKind::Array(items) => Wanted::Array(items.iter().map(scalar_value).collect()),
+        _ => match scalar_value(term) {
+            Some(value) => Wanted::Value(value),
+            None => Wanted::Composite(Value::Null),
+        },
+    }
+}
+
+/// The path of a reference whose parts are constants.
+fn path_of(reference: &[Term]) -> Option<Subject> {
+    let (head, rest) = reference.split_first()?;
+    let path: Box<[Value]> = rest.iter().map(Term::to_value).collect::<Option<_>>()?;
+    match head.as_var()?.as_str() {
+        "input" => Some(Subject::Input(path)),
+        "data" => Some(Subject::Data(path)),
+        _ => None,
+    }
+}
+
+/// The term with variables in its reference replaced by the scalars that they have.
+fn plugged(term: &Term, constants: &Constants) -> Term {
+    let TermKind::Ref(parts) = &term.kind else { return term.clone() };
+    let plug = |(at, part): (usize, &Term)| {
+        let value =
+            part.as_var().filter(|_| at > 0).and_then(|var| constants.get(var)).filter(|value| is_scalar(value));
+        match value {
+            Some(value) => Term::new(part.location, scalar_term(value)),
+            None => part.clone(),
+        }
+    };
+    Term::new(term.location, TermKind::Ref(parts.iter().enumerate().map(plug).collect()))
+}
+
+fn scalar_term(value: &Value) -> TermKind {
+    match value {
+        Value::Bool(value) => TermKind::Bool(*value),
+        Value::Number(number) => TermKind::Number(number.clone()),
+        Value::String(text) => TermKind::String(Arc::clone(text)),
+        _ => TermKind::Null,
+    }
+}
+
+/// What the parts of a text have to be for a pattern to match; none if the pattern has more than plain parts and `*`.
+fn glob_parts(pattern: &str, delimiters: &str) -> Option<Vec<Option<Value>>> {
+    let part = |part: String| {
+        if part == "*" {
+            return Some(None);
+        }
+        let mut escaped = false;
+        for char in part.chars() {
+            match char {
+                '\\' => {
+                    escaped = !escaped;
+                    continue;
+                }
+                '[' | '?' | '{' | '*' if !escaped => return None,
+                _ => {}
+            }
+            escaped = false;
+        }
+        Some(Some(Value::from(part)))
+    };
+    split(pattern, delimiters).into_iter().map(part).collect()
+}
+
+/// A text in parts between delimiters that aren't escaped.
+pub(crate) fn split(text: &str, delimiters: &str) -> Vec<String> {
+    let mut parts = vec![];
+    let mut part = String::new();
+    let mut escaped = false;
+    for char in text.chars() {
+        if char == '\\' || escaped {
+            escaped = !escaped;
+            part.push(char);
+        } else if delimiters.contains(char) {
+            parts.push(std::mem::take(&mut part));
+        } else {
+            part.push(char);
+        }
+    }
+    parts.push(part);
+    parts
+}
