@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::compile::{CompileError, compile};
+use super::compile::{CompileError, MAX_SIZE, compile};
 use super::machine::Entry;
 use super::plan::{Plan, Reachable, reachable};
 use super::program::RemoteData;
@@ -16,11 +16,6 @@ use crate::error::{Refusal, Stage};
 
 /// Errors of one bundle that are told at once.
 const MAX_TOLD: usize = 5;
-
-/// What compiling a bundle's modules may take, in bytes, as estimated from their rules and tokens.
-const MAX_COMPILING: usize = 60 << 20;
-const RULE: usize = 2_400;
-const TOKEN: usize = 120;
 
 /// Characters of one error that are told.
 const MAX_MESSAGE: usize = 400;
@@ -98,8 +93,8 @@ fn entrypoints(plan: &Plan, settings: &Settings) -> Result<Vec<(String, Entry, R
 /// What a bundle's files hold.
 struct Sources {
     modules: Vec<Module>,
-    /// What compiling them will take, in bytes.
-    compiling: usize,
+    /// What compiling more of them may take, in bytes.
+    room: usize,
     /// The modules' paths, in the same order.
     files: Vec<String>,
     data: Value,
@@ -111,7 +106,7 @@ impl Sources {
             RegoVersion::V0 => Syntax::V0,
             RegoVersion::V1 => Syntax::V1,
         };
-        let mut sources = Self { modules: vec![], compiling: 0, files: vec![], data: Value::object(vec![]) };
+        let mut sources = Self { modules: vec![], room: MAX_SIZE, files: vec![], data: Value::object(vec![]) };
         for (path, body) in &bundle.files {
             if path.ends_with(".rego") {
                 sources.policy(path, body, syntax)?;
@@ -138,7 +133,7 @@ impl Sources {
             .map_err(|e| Refusal::new(Stage::Parse, "utf8", format!("not UTF-8: {e}")).in_file(path))?;
         let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.files.push(path.to_owned());
-        let module = parse_module(file, text, syntax).map_err(|errors| {
+        let module = parse_module(file, text, syntax, self.room).map_err(|errors| {
             let errors: Vec<CompileError> =
                 errors.into_iter().map(|error| CompileError::new(error.location, error.code, error.message)).collect();
             refusal(&self.files, &errors)
@@ -150,12 +145,7 @@ impl Sources {
                 format!("line {line}: `schemas` in metadata isn't supported; remove it, types are checked without");
             return Err(Refusal::new(Stage::Compile, "schemas", detail).in_file(path));
         }
-        self.compiling += module.rules.len() * RULE + module.tokens * TOKEN;
-        if self.compiling > MAX_COMPILING {
-            let detail = "with this file the policy is too large to compile within a host's memory (about 10,000 rules of \
-                          30 tokens are possible); split the bundle into several, or move tables into data";
-            return Err(Refusal::new(Stage::Limit, "size", detail).in_file(path));
-        }
+        self.room = self.room.saturating_sub(module.size);
         self.modules.push(module);
         Ok(())
     }

@@ -81,13 +81,14 @@ impl Budget {
         self.steps
     }
 
-    /// Spends memory, and a step for each 16 bytes.
+    /// Spends memory, and a step and one for each 16 bytes.
     ///
     /// # Errors
     /// There is none left.
     pub(crate) fn alloc(&mut self, bytes: usize) -> Result<(), Limit> {
         self.bytes = self.bytes.checked_sub(bytes).ok_or(Limit::Memory)?;
-        self.step(bytes as u64 / 16)
+        // However little it is: there may be many.
+        self.step(1 + bytes as u64 / 16)
     }
 
     /// Spends the steps for looking at `bytes` bytes.

@@ -41,6 +41,11 @@ impl Generator {
         Self { taken, ..Self::default() }
     }
 
+    /// How many variables it has made up.
+    pub(crate) fn made(&self) -> usize {
+        self.next
+    }
+
     /// The policy's name for `var`; none if the compiler made it up.
     pub(crate) fn name_of<'a>(&'a self, var: &'a Var) -> Option<&'a Var> {
         self.original.get(var).or(Some(var).filter(|var| !var.is_generated()))

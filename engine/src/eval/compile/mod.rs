@@ -26,8 +26,15 @@ use self::graph::Graph;
 use self::locals::Generator;
 use self::tree::{Arity, RuleTree};
 use super::plan::{Plan, plan};
+use super::syntax::TOO_LARGE;
 use super::syntax::ast::Module;
 use super::value::Value;
+
+/// What compiling a bundle's modules may take, estimated, in bytes.
+pub(crate) const MAX_SIZE: usize = 60 << 20;
+
+/// What a term takes that is made a statement of its own, beyond its tokens.
+const MOVED: usize = 600;
 
 /// Makes a plan of modules, beside `data`. `remote` are paths below `data` whose documents may not be held.
 ///
@@ -81,7 +88,10 @@ pub(crate) fn compile(
     stop(&mut errors, &lasting)?;
 
     expand::equals(&mut modules);
+    let before = generator.made();
     expand::dynamics(&mut modules, &mut generator);
+    check_size(&modules, generator.made() - before, &mut errors);
+    stop(&mut errors, &lasting)?;
     let recursion = |error| by_place(vec![error], &lasting);
     let (graph, order) = (graph.map_err(recursion)?, order.map_err(recursion)?);
     let surroundings = Surroundings {
@@ -94,6 +104,15 @@ pub(crate) fn compile(
     stop(&mut errors, &[])?;
 
     plan(&modules, &tree, remote).map_err(|error| vec![CompileError::from(error)])
+}
+
+/// References within arrays, objects and sets are evaluated one by one: that takes more than their few tokens tell.
+fn check_size(modules: &[Module], moved: usize, errors: &mut Vec<CompileError>) {
+    let size: usize = modules.iter().map(|module| module.size).sum();
+    let largest = modules.iter().max_by_key(|module| module.size);
+    if let Some(module) = largest.filter(|_| size.saturating_add(moved.saturating_mul(MOVED)) > MAX_SIZE) {
+        errors.push(CompileError::new(module.package.location, "size", TOO_LARGE));
+    }
 }
 
 /// Ends it where something was found. `lasting` errors by themselves let later stages run, as in OPA, so that one

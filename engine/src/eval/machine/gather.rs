@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::context::Outcome;
 use super::slot::{Item, Partly, Slot};
 use crate::eval::plan::Gathering;
-use crate::eval::value::{Object, Value};
+use crate::eval::value::{Object, Set, Value};
 
 /// How many different values are remembered of a result that may be one of several.
 const MAX_CANDIDATES: usize = 8;
@@ -139,18 +139,15 @@ impl Members {
     }
 
     pub(super) fn finish<'p>(self) -> Slot<'p> {
-        let known = Value::set(self.known);
-        if self.maybe.is_empty() && !self.open {
-            return Slot::Own(known);
+        let known = Set::from(self.known);
+        let mut maybe = self.maybe;
+        maybe.retain(|member| !known.contains(member));
+        if maybe.is_empty() && !self.open {
+            return Slot::Own(Value::Set(known));
         }
         let item = |key: &Value, maybe| Item { key: key.clone(), value: Some(key.clone()), maybe };
-        let mut items = vec![];
-        if let Value::Set(known) = &known {
-            items.extend(known.iter().map(|member| item(member, false)));
-            if let Value::Set(maybe) = Value::set(self.maybe) {
-                items.extend(maybe.iter().filter(|member| !known.contains(member)).map(|member| item(member, true)));
-            }
-        }
+        let mut items: Vec<Item> = known.iter().map(|member| item(member, false)).collect();
+        items.extend(Set::from(maybe).iter().map(|member| item(member, true)));
         Slot::Partly(Rc::new(Partly { is_set: true, items, open: self.open }))
     }
 }

@@ -48,11 +48,12 @@ impl<'p> Machine<'p> {
         Ok(found.min(best))
     }
 
-    /// Whether certainly none of some guards lets its definition be evaluated.
-    pub(super) fn admits_none(&mut self, guards: u32) -> Result<bool, Stop> {
-        let guards = self.plan.others.get(guards as usize).map_or(&[][..], |guards| guards);
-        for guard in guards {
-            if self.admits(*guard)? != Found::No {
+    /// Whether certainly none of a document's definitions has to be evaluated but those that give a value.
+    pub(super) fn admits_none_but(&mut self, value: u32, among: u32) -> Result<bool, Stop> {
+        let definitions = self.plan.definitions.get(among as usize).map_or(&[][..], |definitions| definitions);
+        for (given, guard) in definitions {
+            self.budget.step(1)?;
+            if *given != Some(value) && self.admits(*guard)? != Found::No {
                 return Ok(false);
             }
         }

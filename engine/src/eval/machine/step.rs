@@ -127,8 +127,8 @@ impl<'p> Machine<'p> {
                 Found::Maybe => self.maybe = true,
                 Found::No => self.pc = fail,
             },
-            Op::Alone { others, to } => {
-                if !self.maybe && self.admits_none(others)? {
+            Op::Alone { among, value, to } => {
+                if !self.maybe && self.admits_none_but(value, among)? {
                     self.pc = to;
                 }
             }

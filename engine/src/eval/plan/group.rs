@@ -1,5 +1,7 @@
 //! Groups of rules: definitions one after the other, `else`, defaults, partial documents.
 
+use std::collections::HashMap;
+
 use super::index::{Indexed, agree, index, value_of};
 use super::planner::{Label, Place, PlanError, Planner};
 use super::{Arg, DocumentChild, Group, GroupId, GroupKind, Op, Pc};
@@ -25,16 +27,15 @@ struct Leaving<'v> {
     only: Label,
     end: Label,
     /// To the group's end, if none of those with other values has to be evaluated.
-    values: &'v [(Value, u32)],
+    values: &'v Values,
 }
 
-impl Leaving<'_> {
-    const NEVER: Self = Self { only: Label::MAX, end: Label::MAX, values: &[] };
-
-    fn others(&self, rule: &Rule) -> Option<u32> {
-        let value = value_of(rule)?;
-        self.values.iter().find(|(known, _)| *known == value).map(|(_, others)| *others)
-    }
+/// The constants that a document's definitions give, for which it matters whether others have to be evaluated.
+#[derive(Default)]
+struct Values {
+    /// The definitions, in [`Plan::definitions`](super::Plan::definitions).
+    among: u32,
+    numbers: HashMap<Value, u32>,
 }
 
 impl Planner<'_> {
@@ -120,7 +121,7 @@ impl Planner<'_> {
         let definitions = || rules.iter().filter_map(|id| self.rule(*id)).filter(|rule| !rule.default);
         let definitions: Vec<&Rule> = definitions().collect();
         let only = if agree(definitions.iter().flat_map(|rule| chain(rule))) { end } else { Label::MAX };
-        let indexed = index(&definitions, self.tree);
+        let indexed = index(&definitions, self.tree)?;
         let values = self.values(&definitions, &indexed);
         for (rule, indexed) in definitions.iter().zip(&indexed) {
             let shape = Shape { kind: group_kind, depth, parameters, keyed: false };
@@ -156,10 +157,11 @@ impl Planner<'_> {
         let entry = self.pc();
         // The key needs a slot even where nothing else does.
         self.max_slot = group.slots.max(1);
+        let never = Leaving { only: Label::MAX, end: Label::MAX, values: &Values::default() };
         let definitions: Vec<&Rule> = rules.iter().filter_map(|id| self.rule(*id)).collect();
-        let indexed = index(&definitions, self.tree);
+        let indexed = index(&definitions, self.tree)?;
         for (rule, indexed) in definitions.iter().zip(&indexed) {
-            self.plan_chain(rule, indexed, shape, &Leaving::NEVER)?;
+            self.plan_chain(rule, indexed, shape, &never)?;
         }
         self.emit(Op::Return)?;
         if let Some(group) = self.plan.groups.get_mut(id as usize) {
@@ -199,8 +201,9 @@ impl Planner<'_> {
                 GroupKind::Complete | GroupKind::Function => {
                     let value = self.head_value(rule)?;
                     self.emit(Op::Yield { value, only: leaving.only })?;
-                    if let Some(others) = leaving.others(rule) {
-                        self.emit(Op::Alone { others, to: leaving.end })?;
+                    let Values { among, numbers } = leaving.values;
+                    if let Some(value) = value_of(rule).and_then(|value| numbers.get(&value)) {
+                        self.emit(Op::Alone { among: *among, value: *value, to: leaving.end })?;
                     }
                 }
                 _ => self.yield_at(rule, depth)?,
@@ -220,28 +223,36 @@ impl Planner<'_> {
         id
     }
 
-    /// The constants that definitions give, each with the guards of the definitions that may give another. Only those for
-    /// which these matter: all others have guards, and a later definition with the same value may raise an error.
-    fn values(&mut self, definitions: &[&Rule], indexed: &[Vec<Indexed>]) -> Vec<(Value, u32)> {
+    /// The constants that definitions give, where all definitions that may give another have guards. Only those for which
+    /// these matter: a later definition with the same value may raise an error.
+    fn values(&mut self, definitions: &[&Rule], indexed: &[Vec<Indexed>]) -> Values {
         let branches: Vec<(Option<Value>, &Indexed)> = definitions
             .iter()
             .zip(indexed)
             .flat_map(|(rule, indexed)| chain(rule).map(value_of).zip(indexed))
             .collect();
-        let mut values: Vec<(Value, u32)> = vec![];
-        for (value, _) in branches.iter().filter(|(_, indexed)| indexed.may_raise) {
-            let Some(value) = value.as_ref().filter(|value| values.iter().all(|(known, _)| known != *value)) else {
-                continue;
-            };
-            let mut others = branches.iter().filter(|(other, _)| other.as_ref() != Some(value)).peekable();
-            if others.peek().is_none() || others.clone().any(|(_, indexed)| indexed.guard.is_open()) {
-                continue;
+        let mut numbers: HashMap<Value, u32> = HashMap::new();
+        for (number, (value, _)) in (0..).zip(branches.iter().filter(|(_, indexed)| indexed.may_raise)) {
+            if let Some(value) = value {
+                numbers.entry(value.clone()).or_insert(number);
             }
-            let guards: Box<[u32]> = others.map(|(_, indexed)| self.guard(indexed)).collect();
-            values.push((value.clone(), u32::try_from(self.plan.others.len()).unwrap_or(u32::MAX)));
-            self.plan.others.push(guards);
         }
-        values
+        // Of what gives one value only, and of what may give any, what is always evaluated.
+        let mut open: HashMap<Option<&Value>, usize> = HashMap::new();
+        for (value, _) in branches.iter().filter(|(_, indexed)| indexed.guard.is_open()) {
+            *open.entry(value.as_ref()).or_default() += 1;
+        }
+        let all_open: usize = open.values().sum();
+        let is_alone = |value: &Value| branches.iter().all(|(other, _)| other.as_ref() == Some(value));
+        numbers.retain(|value, _| all_open == open.get(&Some(value)).copied().unwrap_or(0) && !is_alone(value));
+        if numbers.is_empty() {
+            return Values::default();
+        }
+        let among = u32::try_from(self.plan.definitions.len()).unwrap_or(u32::MAX);
+        let number = |value: &Option<Value>| value.as_ref().and_then(|value| numbers.get(value)).copied();
+        let definitions = branches.iter().map(|(value, indexed)| (number(value), self.guard(indexed))).collect();
+        self.plan.definitions.push(definitions);
+        Values { among, numbers }
     }
 
     pub(super) fn begin_definition(&mut self, parameters: u32, fail: Label) {

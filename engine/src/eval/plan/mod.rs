@@ -333,9 +333,11 @@ pub(crate) enum Op {
         guard: u32,
         fail: Pc,
     },
-    /// A definition held. If none of those with other values has to be evaluated, by [`Plan::others`], the rest isn't.
+    /// A definition held that gives a constant. If none of those that may give another has to be evaluated, the rest isn't.
     Alone {
-        others: u32,
+        /// The document's definitions, in [`Plan::definitions`].
+        among: u32,
+        value: u32,
         to: Pc,
     },
     /// An `else` follows: skip to `to` if what came before certainly holds.
@@ -392,7 +394,7 @@ pub(crate) struct Membership {
 }
 
 /// What a condition is about.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
     /// What lies at a path below `input`.
     Input(Box<[Value]>),
@@ -506,8 +508,8 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<Group>,
     pub(crate) nodes: Vec<DocumentNode>,
     pub(crate) guards: Vec<Guard>,
-    /// Guards of other definitions.
-    pub(crate) others: Vec<Box<[u32]>>,
+    /// Of documents' definitions what each gives, by number or none if it is no constant, and its guard.
+    pub(crate) definitions: Vec<Box<[(Option<u32>, u32)]>>,
     pub(crate) builtins: Vec<PlannedBuiltin>,
     pub(crate) replacements: Vec<Replacement>,
     /// The constant patterns of its calls, compiled.

@@ -31,8 +31,8 @@ pub(crate) struct Module {
     pub(crate) annotations: Vec<Annotation>,
     /// Whether the module is Rego v1: by the bundle's version or by its imports.
     pub(crate) rego_v1: bool,
-    /// How many tokens its text has: what it costs to compile.
-    pub(crate) tokens: usize,
+    /// What parsing and compiling it takes, estimated, in bytes.
+    pub(crate) size: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -240,10 +240,16 @@ impl Term {
 
     /// A reference to a builtin or a function by its dotted name.
     pub(crate) fn operator(location: Location, name: &str) -> Self {
-        let mut parts = name.split('.');
-        let head = Self::var(location, Var::new(parts.next().unwrap_or_default()));
-        let rest = parts.map(|part| Self::string(location, part));
-        Self::new(location, TermKind::Ref(std::iter::once(head).chain(rest).collect()))
+        Self::operator_of(location, name.split('.').map(Arc::from))
+    }
+
+    /// The same from its name's parts.
+    pub(crate) fn operator_of(location: Location, parts: impl Iterator<Item = Arc<str>>) -> Self {
+        let term = |(at, part)| match at {
+            0 => TermKind::Var(Var(part)),
+            _ => TermKind::String(part),
+        };
+        Self::new(location, TermKind::Ref(parts.enumerate().map(|part| Self::new(location, term(part))).collect()))
     }
 
     pub(crate) fn as_var(&self) -> Option<&Var> {

@@ -22,4 +22,4 @@ mod tried;
 
 #[cfg(feature = "internals")]
 pub(crate) use self::parser::parse_query;
-pub(crate) use self::parser::{RegoVersion, parse_module};
+pub(crate) use self::parser::{RegoVersion, TOO_LARGE, parse_module};

@@ -20,7 +20,7 @@ pub(super) fn from_statements(
         Some(other) => return Err(vec![SyntaxError::new(other.location(), "package expected")]),
     };
     let rego_v1 = version == RegoVersion::V1;
-    let mut module = Module { package, imports: vec![], rules: vec![], annotations, rego_v1, tokens: 0 };
+    let mut module = Module { package, imports: vec![], rules: vec![], annotations, rego_v1, size: 0 };
     let mut errors = vec![];
     while let Some(statement) = statements.next() {
         let location = statement.location();
@@ -44,6 +44,7 @@ pub(super) fn from_statements(
             }
         }
     }
+    module.rules.shrink_to_fit();
     if module.rego_v1 {
         for rule in &module.rules {
             let chain = std::iter::successors(Some(rule), |rule| rule.otherwise.as_deref());

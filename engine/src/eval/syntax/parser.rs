@@ -9,7 +9,9 @@
 //! error too: the text is refused all the same.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::ast::{Body, Location, Module, Var};
 use super::lexer::{Kind, Tokens};
@@ -21,6 +23,14 @@ pub(crate) const MAX_TREE_DEPTH: u32 = 200;
 
 /// Steps over a token that the parser takes for each one there is, before it gives up.
 const MAX_STEPS_PER_TOKEN: usize = 64;
+
+/// What a rule and a token take until they are compiled, estimated, in bytes. A rule's share is what it takes empty.
+const RULE: usize = 2_350;
+const TOKEN: usize = 130;
+
+/// Said of what would take more than it may.
+pub(crate) const TOO_LARGE: &str = "the policy is too large to compile within a host's memory (about 10,000 rules of 30 \
+     tokens are possible); split the bundle into several, or move tables into data";
 
 /// Errors that are told of one text.
 const MAX_ERRORS: usize = 100;
@@ -51,12 +61,20 @@ impl SyntaxError {
 /// Reads a module, its metadata blocks included, and makes the checks OPA makes when it reads one.
 ///
 /// # Errors
-/// Whatever OPA refuses to parse, and what exceeds a limit.
-pub(crate) fn parse_module(file: u32, text: &str, version: RegoVersion) -> Result<Module, Vec<SyntaxError>> {
+/// Whatever OPA refuses to parse, and what exceeds a limit: among them a [`size`](Module::size) over `room`, in bytes.
+pub(crate) fn parse_module(
+    file: u32,
+    text: &str,
+    version: RegoVersion,
+    room: usize,
+) -> Result<Module, Vec<SyntaxError>> {
     let tokens = Tokens::of(file, text).map_err(|error| vec![error])?;
     let mut parser = Parser::new(&tokens, version);
+    parser.room = room;
+    parser.grow(tokens.len().saturating_mul(TOKEN));
     let statements = parser_statement::statements(&mut parser);
     let annotations = annotations::read(file, &tokens.comments);
+    let size = parser.size;
     let mut errors = parser.into_errors();
     let annotations = match annotations {
         Ok(annotations) => annotations,
@@ -67,7 +85,7 @@ pub(crate) fn parse_module(file: u32, text: &str, version: RegoVersion) -> Resul
     };
     if errors.is_empty() {
         match module::from_statements(file, statements, annotations, version) {
-            Ok(module) => return Ok(Module { tokens: tokens.len(), ..module }),
+            Ok(module) => return Ok(Module { size, ..module }),
             Err(found) => errors = found,
         }
     }
@@ -181,12 +199,17 @@ pub(super) struct Parser<'t> {
     pub(super) plain_negation: bool,
     pub(super) tried: Tried,
     state: State,
+    /// The names so far: each is kept once, however often it stands in the text.
+    names: HashSet<Arc<str>>,
     /// What OPA loses if the parser goes on from here.
     lent: Option<Rc<Cell<bool>>>,
     /// What the next error should add.
     hints: Vec<String>,
     depth: u32,
     steps: usize,
+    /// What compiling this takes so far, and what it may take, in bytes.
+    size: usize,
+    room: usize,
     /// A limit was reached: whatever is tried fails.
     limit: Option<SyntaxError>,
 }
@@ -205,10 +228,13 @@ impl<'t> Parser<'t> {
             plain_negation: false,
             tried: Tried::default(),
             state: State { at: 0, kind: Kind::Eof, wildcards: 0, errors: None, deepest: 0 },
+            names: HashSet::new(),
             lent: None,
             hints: vec![],
             depth: 0,
             steps: 0,
+            size: 0,
+            room: usize::MAX,
             limit: None,
         };
         parser.enter(0);
@@ -235,6 +261,16 @@ impl<'t> Parser<'t> {
 
     pub(super) fn word(&self) -> &'t str {
         self.tokens.word(self.state.at)
+    }
+
+    /// `text` as a name.
+    pub(super) fn name(&mut self, text: &str) -> Arc<str> {
+        if let Some(name) = self.names.get(text) {
+            return Arc::clone(name);
+        }
+        let name: Arc<str> = Arc::from(text);
+        self.names.insert(Arc::clone(&name));
+        name
     }
 
     /// Lets the current token count as a name.
@@ -472,6 +508,18 @@ impl<'t> Parser<'t> {
     fn exceeds(&mut self, code: &'static str, message: impl Into<String>) {
         let location = self.location();
         self.limit.get_or_insert_with(|| SyntaxError { location, code, message: message.into() });
+    }
+
+    /// For each rule that there is, so that one too many is never parsed.
+    pub(super) fn count_rule(&mut self) {
+        self.grow(RULE);
+    }
+
+    fn grow(&mut self, by: usize) {
+        self.size = self.size.saturating_add(by);
+        if self.size > self.room {
+            self.exceeds_size(TOO_LARGE);
+        }
     }
 
     pub(super) fn exceeds_size(&mut self, message: impl Into<String>) {

@@ -38,11 +38,13 @@ impl Parser<'_> {
         } else if self.is(Kind::LBrace) {
             self.braced_body()?
         } else if head.contains {
+            self.count_rule();
             let (location, body) = (head.location, true_body(location));
             return Some(vec![Rule { location, default, head, body, otherwise: None, generated_body: true }]);
         } else {
             return None;
         };
+        self.count_rule();
         let mut rule = Rule { location, default, head, body, otherwise: None, generated_body: false };
         // It may also be the next rule's name.
         if self.is(Kind::Else) && !self.name_if_reference() {
@@ -59,6 +61,7 @@ impl Parser<'_> {
             }
             return None;
         }
+        self.count_rule();
         let body = true_body(location);
         Some(Rule { location, default: true, head, body, otherwise: None, generated_body: false })
     }
@@ -102,6 +105,7 @@ impl Parser<'_> {
 
     /// From `else` on. `first` is the head of the rule this belongs to.
     fn otherwise(&mut self, first: &Head) -> Option<Rule> {
+        self.count_rule();
         let location = self.location();
         let mut head = Head { location, generated_value: false, contains: false, has_if: false, ..first.clone() };
         self.renew_wildcards(&mut head.args);
@@ -153,7 +157,8 @@ impl Parser<'_> {
     /// `p { … } { … }`: each body is a rule with the same head.
     fn further_bodies(&mut self, rule: Rule) -> Option<Vec<Rule>> {
         let mut rules = vec![rule];
-        while self.is(Kind::LBrace) {
+        while self.is(Kind::LBrace) && !self.at_limit() {
+            self.count_rule();
             let first = rules.first()?;
             if first.otherwise.is_some() {
                 self.error(self.location(), "expected else keyword");

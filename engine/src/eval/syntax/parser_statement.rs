@@ -77,6 +77,7 @@ impl Parser<'_> {
             }
             self.restore(start);
         }
+        self.count_rule();
         statements.push(Statement::Body(self.query(true, Kind::Eof)?));
         Some(())
     }

@@ -118,7 +118,7 @@ impl Parser<'_> {
     }
 
     fn named_operator(&mut self, name: &str) -> Term {
-        let operator = Term::operator(self.location(), name);
+        let operator = Term::operator_of(self.location(), name.split('.').map(|part| self.name(part)));
         self.scan();
         operator
     }
@@ -205,7 +205,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn var(&mut self) -> Term {
-        let var = if self.word() == "_" { self.new_wildcard() } else { Var::new(self.word()) };
+        let var = if self.word() == "_" { self.new_wildcard() } else { Var(self.name(self.word())) };
         Term::var(self.location(), var)
     }
 
@@ -283,7 +283,7 @@ impl Parser<'_> {
             self.illegal("expected identifier");
             return None;
         }
-        let name = Term::string(self.location(), self.word());
+        let name = Term::new(self.location(), TermKind::String(self.name(self.word())));
         self.scan_tight();
         Some(name)
     }

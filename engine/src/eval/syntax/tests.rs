@@ -87,7 +87,8 @@ fn rule(shown: &Rule) -> String {
 // === Asking ===
 
 fn module(text: &str, version: RegoVersion) -> Result<Module, String> {
-    parse_module(0, text, version).map_err(|errors| errors.iter().map(|error| error.message.clone()).collect())
+    parse_module(0, text, version, usize::MAX)
+        .map_err(|errors| errors.iter().map(|error| error.message.clone()).collect())
 }
 
 fn rules(text: &str, version: RegoVersion) -> String {
@@ -110,7 +111,7 @@ fn query(text: &str) -> String {
 /// On a stack as the parser is promised.
 fn code(text: &str) -> &'static str {
     let text = format!("package p\n{text}");
-    let parse = move || parse_module(0, &text, RegoVersion::V1).err().map_or("", |errors| errors[0].code);
+    let parse = move || parse_module(0, &text, RegoVersion::V1, usize::MAX).err().map_or("", |errors| errors[0].code);
     std::thread::Builder::new().stack_size(16 << 20).spawn(parse).unwrap().join().unwrap()
 }
 

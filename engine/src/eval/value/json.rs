@@ -25,6 +25,9 @@ pub(crate) const STRICT: Reading = Reading { max_depth: 32, max_values: 150_000,
 pub(crate) const DATA: Reading =
     Reading { max_depth: super::MAX_DEPTH as usize, max_values: MAX_DATA as usize, lenient: false };
 
+/// What an array or object with content counts for beyond itself: it takes as much memory, and time to free, as three others.
+const COMPOSITE: usize = 2;
+
 /// The [`weight`](Value::weight) that a bundle's data may have.
 pub(crate) const MAX_DATA: u32 = 1_000_000;
 
@@ -79,6 +82,7 @@ impl Reader<'_> {
                     if self.closes(b']') {
                         self.empty().0
                     } else {
+                        self.count(COMPOSITE)?;
                         open.push(Open::Array(vec![]));
                         continue;
                     }
@@ -88,6 +92,7 @@ impl Reader<'_> {
                     if self.closes(b'}') {
                         self.empty().1
                     } else {
+                        self.count(COMPOSITE)?;
                         let key = self.key()?;
                         open.push(Open::Object { entries: vec![], key });
                         continue;

@@ -106,7 +106,7 @@ fn errors_within(steps: u64, rules: Vec<Rule>) -> Vec<CompileError> {
         rules,
         annotations: vec![],
         rego_v1: true,
-        tokens: 0,
+        size: 0,
     };
     // As if everything but functions depended on whatever is replaced.
     let is_value = |id: &RuleId| module.rules.get(id.1).is_some_and(|rule| rule.head.args.is_empty());

@@ -4,10 +4,14 @@
 //! It is more than a matter of speed. A definition that the index leaves out raises no error, and where all that are left
 //! have one value, the first that holds is the last one evaluated. Here the questions are conditions of each definition.
 
-use std::collections::HashMap;
+mod entries;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Check, Guard, Membership, Subject, Test};
+use self::entries::{Alternated, Entries, Entry, Inserted, Wanted};
+use super::planner::PlanError;
+use super::{Check, Guard, Membership, Subject};
 use crate::eval::compile::tree::{RuleTree, scalar};
 use crate::eval::compile::walk::chain;
 use crate::eval::syntax::ast::{Body, Expr, ExprKind, Rule, Term, TermKind, Var, dotted};
@@ -15,6 +19,12 @@ use crate::eval::value::Value;
 
 /// Ways in which a definition may be reached, beyond which OPA leaves alternatives out.
 const MAX_WAYS: usize = 32;
+
+/// Conditions that one document's definitions may have in all their ways, where there are several.
+const MAX_CONDITIONS: usize = 50_000;
+
+/// Stands for what nothing else stands for.
+const ANY: &str = "__any__";
 
 /// Builtins that raise no error.
 const HARMLESS: [&str; 10] =
@@ -30,30 +40,41 @@ pub(super) struct Indexed {
 }
 
 /// What the index says of a document's definitions: of each of `rules`, and of each of its `else` rules.
-pub(super) fn index(rules: &[&Rule], tree: &RuleTree) -> Vec<Vec<Indexed>> {
-    let mut all = All { tree, subjects: vec![], counts: vec![], alternated: vec![] };
-    let found: Vec<Vec<Found>> =
-        rules.iter().map(|rule| chain(rule).map(|rule| Found::of(rule, &mut all)).collect()).collect();
-    let (levels, unvalued) = all.partition(found.iter().flatten());
+///
+/// # Errors
+/// There are too many ways in which the definitions may be reached.
+pub(super) fn index(rules: &[&Rule], tree: &RuleTree) -> Result<Vec<Vec<Indexed>>, PlanError> {
+    let mut all = All { tree, subjects: vec![], ids: HashMap::new(), counts: vec![], alternated: vec![] };
+    let asked: Vec<Vec<Asked>> =
+        rules.iter().map(|rule| chain(rule).map(|rule| Asked::by(rule, &mut all)).collect()).collect();
+    let levels = all.levels(asked.iter().flatten());
     // Collections are consulted only where all definitions are evaluated.
     let consults = !agree(rules.iter().flat_map(|rule| chain(rule)));
-    let indexed = |found: &Found| {
-        let ways = found.ways();
-        let is_read = |subject: usize| ways.iter().all(|way| way.iter().any(|entry| entry.subject == subject));
-        let required = unvalued.iter().filter(|subject| is_read(**subject));
+    let mut conditions = 0;
+    let mut indexed = |rule: &Rule, asked: Asked| {
+        let ways = asked.ways();
+        if ways.len() > 1 {
+            conditions += ways.iter().map(Vec::len).sum::<usize>();
+        }
+        if conditions > MAX_CONDITIONS {
+            let message = "too many ways to fulfil this rule; move alternatives (`or`) to rules of their own";
+            return Err(PlanError { location: rule.location, code: "size", message: message.into() });
+        }
         let mut checked: Vec<Vec<Check>> = ways.iter().map(|way| checks(way, &levels, &all)).collect();
         // A way that asks nothing is always open.
         if checked.iter().any(Vec::is_empty) {
             checked.clear();
         }
+        let required = required(&ways, &levels).into_iter();
         let guard = Guard {
-            required: required.filter_map(|subject| all.subjects.get(*subject).cloned()).collect(),
+            required: required.filter_map(|subject| all.subjects.get(subject).cloned()).collect(),
             ways: checked,
-            memberships: if consults { found.memberships.clone() } else { vec![] },
+            memberships: if consults { asked.memberships } else { vec![] },
         };
-        Indexed { guard, asks_ahead: found.asks_ahead, may_raise: found.may_raise }
+        Ok(Indexed { guard, asks_ahead: asked.asks_ahead, may_raise: asked.may_raise })
     };
-    found.iter().map(|chain| chain.iter().map(indexed).collect()).collect()
+    let zipped = rules.iter().zip(asked);
+    zipped.map(|(rule, asked)| chain(rule).zip(asked).map(|(rule, asked)| indexed(rule, asked)).collect()).collect()
 }
 
 /// Whether all are complete documents of one constant value, so that the first that holds decides.
@@ -81,92 +102,10 @@ pub(super) fn value_of(rule: &Rule) -> Option<Value> {
 struct All<'a> {
     tree: &'a RuleTree,
     subjects: Vec<Subject>,
+    ids: HashMap<Subject, usize>,
     /// How many ask about each subject.
     counts: Vec<usize>,
-    /// Whether some ask for one of several values, and whether these are ends of texts.
     alternated: Vec<Alternated>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Alternated {
-    #[default]
-    No,
-    Values,
-    Ends,
-}
-
-/// One condition.
-#[derive(Debug, Clone, PartialEq)]
-struct Entry {
-    subject: usize,
-    wanted: Wanted,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Wanted {
-    /// Anything; the variable stands for it from here on.
-    Any(Var),
-    Value(Value),
-    Array(Vec<Option<Value>>),
-    /// An array, as `glob.match` splits a text.
-    Parts(Vec<Option<Value>>, Arc<str>),
-    /// An object or a set.
-    Composite(Value),
-    Prefix(Arc<str>),
-    Suffix(Arc<str>),
-    Member(Value),
-}
-
-impl Wanted {
-    fn is_var(&self) -> bool {
-        matches!(self, Self::Any(_))
-    }
-
-    fn is_end(&self) -> bool {
-        matches!(self, Self::Prefix(_) | Self::Suffix(_))
-    }
-
-    fn is_composite(&self) -> bool {
-        matches!(self, Self::Array(_) | Self::Parts(..) | Self::Composite(_))
-    }
-
-    /// A term that the index can hold.
-    fn of(term: &Term) -> Option<Self> {
-        match &term.kind {
-            TermKind::Var(var) => Some(Self::Any(var.clone())),
-            TermKind::Array(items) => items
-                .iter()
-                .map(|item| match &item.kind {
-                    TermKind::Var(_) => Some(None),
-                    _ => scalar_value(item).map(Some),
-                })
-                .collect::<Option<_>>()
-                .map(Self::Array),
-            _ => scalar_value(term).map(Self::Value),
-        }
-    }
-
-    fn of_value(value: &Value) -> Self {
-        match value {
-            Value::Array(items) => {
-                Self::Array(items.iter().map(|item| is_scalar(item).then(|| item.clone())).collect())
-            }
-            Value::Object(_) | Value::Set(_) => Self::Composite(value.clone()),
-            _ => Self::Value(value.clone()),
-        }
-    }
-
-    fn test(&self) -> Test {
-        match self {
-            Self::Any(_) | Self::Composite(_) => Test::Defined,
-            Self::Value(value) => Test::Equal(value.clone()),
-            Self::Array(items) => Test::Array(items.as_slice().into()),
-            Self::Parts(items, delimiters) => Test::Parts(items.as_slice().into(), Arc::clone(delimiters)),
-            Self::Prefix(text) => Test::Prefix(Arc::clone(text)),
-            Self::Suffix(text) => Test::Suffix(Arc::clone(text)),
-            Self::Member(value) => Test::Member(value.clone()),
-        }
-    }
 }
 
 fn is_scalar(value: &Value) -> bool {
@@ -178,13 +117,16 @@ fn scalar_value(term: &Term) -> Option<Value> {
 }
 
 type Way = Vec<Entry>;
-type Constants = HashMap<Var, Value>;
+
+/// A subject's place in the order in which OPA asks for values; none where it only asks whether there is one.
+type Levels = Vec<Option<usize>>;
 
 impl All<'_> {
     fn intern(&mut self, subject: Subject) -> usize {
-        if let Some(known) = self.subjects.iter().position(|known| *known == subject) {
-            return known;
+        if let Some(known) = self.ids.get(&subject) {
+            return *known;
         }
+        self.ids.insert(subject.clone(), self.subjects.len());
         self.subjects.push(subject);
         self.counts.push(0);
         self.alternated.push(Alternated::No);
@@ -203,36 +145,46 @@ impl All<'_> {
         }
     }
 
-    /// The subjects in the order in which OPA asks about them, and those of which only is asked whether they are there.
-    fn partition<'f>(&self, found: impl Iterator<Item = &'f Found>) -> (Vec<usize>, Vec<usize>) {
+    fn levels<'f>(&self, asked: impl Iterator<Item = &'f Asked>) -> Levels {
         let mut valued = vec![false; self.subjects.len()];
-        for entry in found.flat_map(|found| found.entries.iter().chain(found.branches.iter().flatten().flatten())) {
+        for entry in asked.flat_map(|asked| asked.entries.iter().chain(asked.branches.iter().flatten().flatten())) {
             if let Some(valued) = valued.get_mut(entry.subject).filter(|_| !entry.wanted.is_var()) {
                 *valued = true;
             }
         }
-        let count = |subject: &usize| self.counts.get(*subject).copied().unwrap_or(0);
-        let mut sorted: Vec<usize> = (0..self.subjects.len()).filter(|subject| count(subject) > 0).collect();
-        sorted.sort_by_key(|subject| (self.alternated.get(*subject).copied(), usize::MAX - count(subject)));
-        sorted.into_iter().partition(|subject| valued.get(*subject).copied().unwrap_or(false))
+        let count = |subject: usize| self.counts.get(subject).copied().unwrap_or(0);
+        let is_valued = |subject: &usize| valued.get(*subject).copied().unwrap_or(false) && count(*subject) > 0;
+        let mut sorted: Vec<usize> = (0..self.subjects.len()).filter(is_valued).collect();
+        sorted.sort_by_key(|subject| (self.alternated.get(*subject).copied(), usize::MAX - count(*subject)));
+        let mut levels = vec![None; self.subjects.len()];
+        for (level, subject) in sorted.into_iter().enumerate() {
+            if let Some(place) = levels.get_mut(subject) {
+                *place = Some(level);
+            }
+        }
+        levels
     }
 }
 
 /// The conditions of one way, as far as OPA's trie has them.
-fn checks(way: &[Entry], levels: &[usize], all: &All<'_>) -> Vec<Check> {
+fn checks(way: &[Entry], levels: &Levels, all: &All<'_>) -> Vec<Check> {
     let mut remaining = way.len();
     let mut checks = vec![];
-    for level in levels {
-        if remaining == 0 {
-            break;
+    let mut by_level: BTreeMap<usize, Vec<&Entry>> = BTreeMap::new();
+    for entry in way {
+        if let Some(level) = levels.get(entry.subject).copied().flatten() {
+            by_level.entry(level).or_default().push(entry);
         }
-        let mut entries: Vec<&Entry> = way.iter().filter(|entry| entry.subject == *level).collect();
+    }
+    for mut entries in by_level.into_values() {
         remaining -= entries.len();
         // A value says more than that there is one.
         if entries.len() > 1 && entries.iter().any(|entry| !entry.wanted.is_var()) {
             entries.retain(|entry| !entry.wanted.is_var());
         }
-        let Some(subject) = all.subjects.get(*level).cloned() else { continue };
+        let Some(subject) = entries.first().and_then(|entry| all.subjects.get(entry.subject)).cloned() else {
+            continue;
+        };
         let ends_here = entries.len() > 1
             && !entries.iter().any(|entry| entry.wanted.is_var())
             && (remaining == 0 || entries.iter().any(|entry| entry.wanted.is_end() || entry.wanted.is_composite()));
@@ -247,6 +199,14 @@ fn checks(way: &[Entry], levels: &[usize], all: &All<'_>) -> Vec<Check> {
         }
     }
     checks
+}
+
+/// What only has to be there, on every way.
+fn required(ways: &[Way], levels: &Levels) -> BTreeSet<usize> {
+    let is_required = |subject: &usize| levels.get(*subject).copied().flatten().is_none();
+    let of = |way: &Way| -> BTreeSet<usize> { way.iter().map(|entry| entry.subject).filter(is_required).collect() };
+    let Some((first, others)) = ways.split_first() else { return BTreeSet::new() };
+    others.iter().fold(of(first), |known, way| &known & &of(way))
 }
 
 /// Of prefixes and suffixes those of one kind, and all that is neither.
@@ -265,43 +225,27 @@ fn one_end(entries: Vec<&Entry>) -> Vec<&Entry> {
 // === Of one definition ===
 
 /// What one definition asks.
-#[derive(Default)]
-struct Found {
+struct Asked {
     /// What always has to hold.
     entries: Way,
     /// Of each, one alternative has to hold.
     branches: Vec<Vec<Way>>,
     memberships: Vec<Membership>,
-    /// What holds around an operand of `and` or `or`.
-    outer: Way,
     asks_ahead: bool,
     may_raise: bool,
 }
 
-/// A definition while its statements are gone through.
-struct Scope<'s, 'a> {
-    found: Found,
-    args: &'s [Term],
-    all: &'s mut All<'a>,
-}
-
-impl Found {
-    fn of(rule: &Rule, all: &mut All<'_>) -> Self {
-        let mut scope = Scope { found: Self::default(), args: &rule.head.args, all };
-        let mut constants = Constants::new();
+impl Asked {
+    fn by(rule: &Rule, all: &mut All<'_>) -> Self {
+        let mut scope = Scope { frame: Frame::default(), outer: vec![], args: &rule.head.args, all };
         let raises = rule.body.iter().position(|expr| scope.may_raise(expr));
-        scope.found.may_raise = raises.is_some();
+        let mut asks_ahead = false;
         for (at, expr) in rule.body.iter().enumerate() {
-            let before = scope.found.size();
-            scope.update(expr, &mut constants);
-            scope.found.asks_ahead |= raises.is_some_and(|raises| at >= raises) && scope.found.size() != before;
+            let before = scope.frame.size();
+            scope.update(expr);
+            asks_ahead |= raises.is_some_and(|raises| at >= raises) && scope.frame.size() != before;
         }
-        scope.found
-    }
-
-    fn size(&self) -> (usize, usize, usize, usize) {
-        let vars = self.entries.iter().filter(|entry| entry.wanted.is_var()).count();
-        (self.entries.len(), vars, self.branches.len(), self.memberships.len())
+        Self { asks_ahead, may_raise: raises.is_some(), ..scope.frame.into_asked() }
     }
 
     /// Every set of conditions that lead here.
@@ -315,6 +259,36 @@ impl Found {
             ways = ways.iter().flat_map(|way| alternatives.iter().map(move |more| both(way, more))).collect();
         }
         ways
+    }
+}
+
+/// A definition while its statements are gone through.
+struct Scope<'s, 'a> {
+    /// Of its body, or of an operand of `and` or `or` that is gone through.
+    frame: Frame,
+    /// Those around it, the nearest last.
+    outer: Vec<Frame>,
+    args: &'s [Term],
+    all: &'s mut All<'a>,
+}
+
+/// What a body asks.
+#[derive(Default)]
+struct Frame {
+    entries: Entries,
+    branches: Vec<Vec<Way>>,
+    memberships: Vec<Membership>,
+    constants: HashMap<Var, Value>,
+}
+
+impl Frame {
+    fn size(&self) -> ((usize, usize), usize, usize) {
+        (self.entries.size(), self.branches.len(), self.memberships.len())
+    }
+
+    fn into_asked(self) -> Asked {
+        let Self { entries, branches, memberships, .. } = self;
+        Asked { entries: entries.into_list(), branches, memberships, asks_ahead: false, may_raise: false }
     }
 }
 
@@ -345,45 +319,44 @@ impl Scope<'_, '_> {
         }
     }
 
-    fn update(&mut self, expr: &Expr, constants: &mut Constants) {
+    fn update(&mut self, expr: &Expr) {
         if !expr.with.is_empty() || expr.negated {
             return;
         }
         match &expr.kind {
             ExprKind::Term(term) => {
-                let term = plugged(term, constants);
+                let term = self.plugged(term);
                 if let TermKind::Ref(reference) = &term.kind
                     && !self.collection_key(reference)
                 {
-                    let any = Term::var(term.location, Var::new("__any__"));
-                    self.equality(&term, &any, &mut Constants::new());
+                    self.equality(&term, &Term::var(term.location, Var::new(ANY)));
                 }
             }
             ExprKind::Call(terms) => {
                 let Some(name) = terms.first().and_then(|operator| dotted(operator.as_ref()?)) else { return };
-                let operands: Vec<Term> = terms.iter().skip(1).map(|term| plugged(term, constants)).collect();
+                let operands: Vec<Term> = terms.iter().skip(1).map(|term| self.plugged(term)).collect();
                 match (name.as_str(), operands.as_slice()) {
-                    ("eq" | "equal", [a, b]) => self.equality_or_element(a, b, constants),
+                    ("eq" | "equal", [a, b]) => self.equality_or_element(a, b),
                     ("glob.match", [pattern, delimiters, text]) => self.glob(pattern, delimiters, text),
-                    ("internal.member_2", [member, collection]) => self.member(member, collection, constants),
-                    ("startswith", [text, base]) => self.end(text, base, constants, Wanted::Prefix),
-                    ("endswith", [text, base]) => self.end(text, base, constants, Wanted::Suffix),
-                    ("strings.any_prefix_match", [text, base]) => self.ends(text, base, constants, Wanted::Prefix),
-                    ("strings.any_suffix_match", [text, base]) => self.ends(text, base, constants, Wanted::Suffix),
+                    ("internal.member_2", [member, collection]) => self.member(member, collection),
+                    ("startswith", [text, base]) => self.end(text, base, Wanted::Prefix),
+                    ("endswith", [text, base]) => self.end(text, base, Wanted::Suffix),
+                    ("strings.any_prefix_match", [text, base]) => self.ends(text, base, Wanted::Prefix),
+                    ("strings.any_suffix_match", [text, base]) => self.ends(text, base, Wanted::Suffix),
                     _ => {}
                 }
             }
             ExprKind::And(left, right) => {
-                let (left, right) = (self.operand(&left.body, constants), self.operand(&right.body, constants));
+                let (left, right) = (self.operand(&left.body), self.operand(&right.body));
                 self.require(left);
                 self.require(right);
             }
             ExprKind::Or(left, right) => {
-                let mut alternatives = self.operand(&left.body, constants);
+                let mut alternatives = self.operand(&left.body);
                 if alternatives.is_empty() {
                     return;
                 }
-                let right = self.operand(&right.body, constants);
+                let right = self.operand(&right.body);
                 if right.is_empty() {
                     return;
                 }
@@ -397,15 +370,13 @@ impl Scope<'_, '_> {
     // === `and`, `or` ===
 
     /// The ways in which an operand may hold; none if nothing is known of it.
-    fn operand(&mut self, body: &Body, constants: &Constants) -> Vec<Way> {
-        let outer = self.found.entries.iter().chain(&self.found.outer).cloned().collect();
-        let found = Found { outer, ..Found::default() };
-        let mut inner = Scope { found, args: self.args, all: self.all };
-        let mut constants = constants.clone();
+    fn operand(&mut self, body: &Body) -> Vec<Way> {
+        self.outer.push(std::mem::take(&mut self.frame));
         for expr in body {
-            inner.update(expr, &mut constants);
+            self.update(expr);
         }
-        let mut ways = inner.found.ways();
+        let outer = self.outer.pop().unwrap_or_default();
+        let mut ways = std::mem::replace(&mut self.frame, outer).into_asked().ways();
         if let [way] = ways.as_slice()
             && way.is_empty()
         {
@@ -413,9 +384,18 @@ impl Scope<'_, '_> {
         }
         // What it binds is nothing to the statements around it.
         for entry in ways.iter_mut().flatten().filter(|entry| entry.wanted.is_var()) {
-            entry.wanted = Wanted::Any(Var::new("__any__"));
+            entry.wanted = Wanted::Any(Var::new(ANY));
         }
         ways
+    }
+
+    fn constant(&self, var: &Var) -> Option<&Value> {
+        self.frames().find_map(|frame| frame.constants.get(var))
+    }
+
+    /// From the innermost on.
+    fn frames(&self) -> impl Iterator<Item = &Frame> {
+        std::iter::once(&self.frame).chain(self.outer.iter().rev())
     }
 
     fn require(&mut self, mut alternatives: Vec<Way>) {
@@ -426,32 +406,31 @@ impl Scope<'_, '_> {
                 for entry in alternatives.iter().flatten() {
                     self.all.count(entry.subject, 1);
                 }
-                self.found.branches.push(alternatives);
+                self.frame.branches.push(alternatives);
             }
         }
     }
 
     // === Statements ===
 
-    fn equality_or_element(&mut self, a: &Term, b: &Term, constants: &mut Constants) {
-        if !self.element(a, b, constants) && !self.element(b, a, constants) {
-            self.equality(a, b, constants);
+    fn equality_or_element(&mut self, a: &Term, b: &Term) {
+        if !self.element(a, b) && !self.element(b, a) {
+            self.equality(a, b);
         }
     }
 
-    fn equality(&mut self, a: &Term, b: &Term, constants: &mut Constants) {
-        if !self.equality_of(a, b, constants) {
-            self.equality_of(b, a, constants);
+    fn equality(&mut self, a: &Term, b: &Term) {
+        if !self.equality_of(a, b) {
+            self.equality_of(b, a);
         }
     }
 
-    fn equality_of(&mut self, a: &Term, b: &Term, constants: &mut Constants) -> bool {
+    fn equality_of(&mut self, a: &Term, b: &Term) -> bool {
         match &a.kind {
             TermKind::Var(var) => {
-                if let Some(value) = b.to_value() {
-                    constants.insert(var.clone(), value);
-                } else if let Some(value) = b.as_var().and_then(|other| constants.get(other)).cloned() {
-                    constants.insert(var.clone(), value);
+                let value = b.to_value().or_else(|| b.as_var().and_then(|other| self.constant(other)).cloned());
+                if let Some(value) = value.filter(|_| var.as_str() != ANY) {
+                    self.frame.constants.insert(var.clone(), value);
                 }
                 let (Some(wanted), Some(subject)) = (Wanted::of(b), self.subject_of_var(var)) else { return false };
                 self.insert_at(subject, wanted);
@@ -459,7 +438,7 @@ impl Scope<'_, '_> {
             }
             TermKind::Ref(reference) => {
                 let Some(subject) = self.subject(reference) else { return false };
-                let constant = b.as_var().and_then(|var| constants.get(var));
+                let constant = b.as_var().and_then(|var| self.constant(var));
                 let Some(wanted) = constant.map(Wanted::of_value).or_else(|| Wanted::of(b)) else { return false };
                 self.insert_at(subject, wanted);
                 true
@@ -469,7 +448,7 @@ impl Scope<'_, '_> {
     }
 
     /// `input.xs[_] == "a"`: what lies there has this element.
-    fn element(&mut self, a: &Term, b: &Term, constants: &Constants) -> bool {
+    fn element(&mut self, a: &Term, b: &Term) -> bool {
         let TermKind::Ref(reference) = &a.kind else { return false };
         let Some((last, prefix)) = reference.split_last() else { return false };
         if prefix.is_empty()
@@ -479,7 +458,7 @@ impl Scope<'_, '_> {
             return false;
         }
         let value = match b.as_var() {
-            Some(var) => constants.get(var).cloned(),
+            Some(var) => self.constant(var).cloned(),
             None => b.to_value(),
         };
         let (Some(value), Some(subject)) = (value.filter(is_scalar), self.subject(prefix)) else { return false };
@@ -498,11 +477,11 @@ impl Scope<'_, '_> {
         }
     }
 
-    fn member(&mut self, member: &Term, collection: &Term, constants: &Constants) {
+    fn member(&mut self, member: &Term, collection: &Term) {
         if let Some(subject) = member.as_var().and_then(|var| self.subject_of_var(var)) {
-            return self.among(subject, collection, constants);
+            return self.among(subject, collection);
         }
-        let constant = member.as_var().and_then(|var| constants.get(var)).cloned().or_else(|| member.to_value());
+        let constant = member.as_var().and_then(|var| self.constant(var)).cloned().or_else(|| member.to_value());
         let wanted = match (constant, member.as_var()) {
             (Some(value), _) if is_scalar(&value) => Wanted::Member(value),
             (None, Some(var)) => Wanted::Any(var.clone()),
@@ -514,8 +493,8 @@ impl Scope<'_, '_> {
     }
 
     /// What lies there is one of a collection's values.
-    fn among(&mut self, subject: Subject, collection: &Term, constants: &Constants) {
-        let constant = collection.as_var().and_then(|var| constants.get(var));
+    fn among(&mut self, subject: Subject, collection: &Term) {
+        let constant = collection.as_var().and_then(|var| self.constant(var));
         let members: Option<Vec<Wanted>> = match (constant, &collection.kind) {
             (Some(Value::Array(items)), _) => Some(items.iter().map(Wanted::of_value).collect()),
             (Some(Value::Set(items)), _) => Some(items.iter().map(Wanted::of_value).collect()),
@@ -534,16 +513,16 @@ impl Scope<'_, '_> {
         self.insert_all(subject, members.collect(), Alternated::Values);
     }
 
-    fn end(&mut self, text: &Term, base: &Term, constants: &Constants, wanted: fn(Arc<str>) -> Wanted) {
-        let constant = base.as_var().and_then(|var| constants.get(var)).cloned().or_else(|| base.to_value());
+    fn end(&mut self, text: &Term, base: &Term, wanted: fn(Arc<str>) -> Wanted) {
+        let constant = base.as_var().and_then(|var| self.constant(var)).cloned().or_else(|| base.to_value());
         if let (Some(subject), Some(Value::String(base))) = (self.resolved(text), constant) {
             self.insert_at(subject, wanted(base));
         }
     }
 
-    fn ends(&mut self, text: &Term, base: &Term, constants: &Constants, wanted: fn(Arc<str>) -> Wanted) {
+    fn ends(&mut self, text: &Term, base: &Term, wanted: fn(Arc<str>) -> Wanted) {
         let constant = match base.as_var() {
-            Some(var) => constants.get(var).cloned(),
+            Some(var) => self.constant(var).cloned(),
             None => base.to_value(),
         };
         let Some(subject) = self.resolved(text) else { return };
@@ -576,7 +555,7 @@ impl Scope<'_, '_> {
         let (Some(key), Some(collection)) = (key, path_of(prefix)) else { return false };
         let known = self.all.intern(key.clone());
         self.all.count(known, 1);
-        self.found.memberships.push(Membership { key, collection });
+        self.frame.memberships.push(Membership { key, collection });
         true
     }
 
@@ -619,9 +598,8 @@ impl Scope<'_, '_> {
 
     /// What a variable stands for: the reference that it was first made equal to, or a parameter.
     fn subject_of_var(&self, var: &Var) -> Option<Subject> {
-        let is_it = |entry: &&Entry| matches!(&entry.wanted, Wanted::Any(other) if other == var);
-        if let Some(entry) = self.found.entries.iter().chain(&self.found.outer).find(is_it) {
-            return self.all.subjects.get(entry.subject).cloned();
+        if let Some(subject) = self.frames().find_map(|frame| frame.entries.subject_of(var)) {
+            return self.all.subjects.get(subject).cloned();
         }
         let at = self.args.iter().position(|arg| arg.as_var() == Some(var))?;
         u32::try_from(at).ok().map(Subject::Argument)
@@ -646,6 +624,19 @@ impl Scope<'_, '_> {
         true
     }
 
+    /// The term with variables in its reference replaced by the scalars that they have.
+    fn plugged(&self, term: &Term) -> Term {
+        let TermKind::Ref(parts) = &term.kind else { return term.clone() };
+        let plug = |(at, part): (usize, &Term)| {
+            let value = part.as_var().filter(|_| at > 0).and_then(|var| self.constant(var));
+            match value.filter(|value| is_scalar(value)) {
+                Some(value) => Term::new(part.location, scalar_term(value)),
+                None => part.clone(),
+            }
+        };
+        Term::new(term.location, TermKind::Ref(parts.iter().enumerate().map(plug).collect()))
+    }
+
     // === Entries ===
 
     fn insert_at(&mut self, subject: Subject, wanted: Wanted) {
@@ -654,48 +645,17 @@ impl Scope<'_, '_> {
     }
 
     fn insert(&mut self, entry: Entry) {
-        let mut seen = false;
-        let mut replaced = None;
-        let mut alternated = Alternated::No;
-        for (at, other) in self.found.entries.iter().enumerate().filter(|(_, other)| other.subject == entry.subject) {
-            seen = true;
-            if *other == entry {
-                return;
-            }
-            match (entry.wanted.is_var(), other.wanted.is_var()) {
-                // The end of a text leaves the variable known that stands for it.
-                (false, true) if !entry.wanted.is_end() => {
-                    replaced = Some(at);
-                    break;
-                }
-                (false, false) => {
-                    let is_end = entry.wanted.is_end() || other.wanted.is_end();
-                    alternated = alternated.max(if is_end { Alternated::Ends } else { Alternated::Values });
-                }
-                _ => {}
-            }
+        let subject = entry.subject;
+        let Inserted { is_first, alternated } = self.frame.entries.insert(entry);
+        self.all.alternate(subject, alternated);
+        if is_first {
+            self.all.count(subject, 1);
         }
-        self.all.alternate(entry.subject, alternated);
-        if let Some(other) = replaced.and_then(|at| self.found.entries.get_mut(at)) {
-            *other = entry;
-            return;
-        }
-        if !seen {
-            self.all.count(entry.subject, 1);
-        }
-        self.found.entries.push(entry);
     }
 
     fn insert_all(&mut self, subject: usize, wanted: Vec<Wanted>, how: Alternated) {
         self.all.count(subject, wanted.len());
-        for wanted in wanted {
-            let entry = Entry { subject, wanted };
-            if !self.found.entries.contains(&entry) {
-                self.found.entries.push(entry);
-            }
-        }
-        let concrete = |entry: &&Entry| entry.subject == subject && !entry.wanted.is_var();
-        if self.found.entries.iter().filter(concrete).count() > 1 {
+        if self.frame.entries.insert_all(subject, wanted) {
             self.all.alternate(subject, how);
         }
     }
@@ -722,20 +682,6 @@ fn path_of(reference: &[Term]) -> Option<Subject> {
         "data" => Some(Subject::Data(path)),
         _ => None,
     }
-}
-
-/// The term with variables in its reference replaced by the scalars that they have.
-fn plugged(term: &Term, constants: &Constants) -> Term {
-    let TermKind::Ref(parts) = &term.kind else { return term.clone() };
-    let plug = |(at, part): (usize, &Term)| {
-        let value =
-            part.as_var().filter(|_| at > 0).and_then(|var| constants.get(var)).filter(|value| is_scalar(value));
-        match value {
-            Some(value) => Term::new(part.location, scalar_term(value)),
-            None => part.clone(),
-        }
-    };
-    Term::new(term.location, TermKind::Ref(parts.iter().enumerate().map(plug).collect()))
 }
 
 fn scalar_term(value: &Value) -> TermKind {
