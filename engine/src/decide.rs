@@ -1,5 +1,6 @@
 //! A decision: no lock on a queue's fast path, no disk, no network, no `await`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,18 +142,21 @@ impl Engine {
 
     /// Decides upon a request as JSON; one that can't be read is denied with the reason `bad_input`.
     pub fn decide_json(&self, request: &[u8]) -> Decision {
-        match Request::from_json(request) {
-            Ok(request) => self.decide(&request),
-            Err(error) => {
-                let reason = Reason::new(ReasonCode::BadInput, error.to_string());
-                self.record(&Request::default(), self.refusal(Verdict::deny(reason)))
-            }
-        }
+        let reason = match contained(|| Request::from_json(request)) {
+            Some(Ok(request)) => return self.decide(&request),
+            Some(Err(error)) => Reason::new(ReasonCode::BadInput, error.to_string()),
+            None => ReasonCode::Panic.into(),
+        };
+        self.record(&Request::default(), self.refusal(Verdict::deny(reason)))
     }
 
     /// What the engine can say by itself. Not recorded: pass it to [`record`](Self::record), as it is or after the remote
     /// PDP or the failure mode spoke.
     pub fn outcome(&self, request: &Request) -> Outcome {
+        contained(|| self.outcome_of(request)).unwrap_or_else(|| self.refusal(Verdict::deny(ReasonCode::Panic)))
+    }
+
+    fn outcome_of(&self, request: &Request) -> Outcome {
         let started_ns = self.clock.elapsed_ns();
         if self.opened.is_past() {
             return Outcome { started_ns, ..self.refusal(Verdict::deny(ReasonCode::Forked)) };
@@ -220,15 +224,16 @@ impl Engine {
         }
         let asked =
             Asked { identity: request.identity.clone().or_else(|| self.identity.clone()), plain: outcome.plain };
-        let recorded = if outcome.fail_open {
-            let recording = Recording::fail_open(&decision, request, &asked);
-            self.recorder.record_durably(recording, DURABLE_PATIENCE)
-        } else {
-            let recording = Recording::decision(&decision, request, asked);
-            match outcome.entrypoint.durable {
-                true => self.recorder.record_durably(recording, DURABLE_PATIENCE),
-                false => self.recorder.record(recording),
+        let recording = contained(|| match outcome.fail_open {
+            true => Recording::fail_open(&decision, request, &asked),
+            false => Recording::decision(&decision, request, asked),
+        });
+        let recorded = match recording {
+            None => Err(NotRecorded),
+            Some(recording) if outcome.fail_open || outcome.entrypoint.durable => {
+                self.recorder.record_durably(recording, DURABLE_PATIENCE)
             }
+            Some(recording) => self.recorder.record(recording),
         };
         if recorded == Err(NotRecorded) {
             decision.verdict = Verdict::deny(ReasonCode::AuditUnavailable);
@@ -248,6 +253,11 @@ impl Engine {
     /// No bundle is held, it is withdrawn or expired, the input isn't strict JSON, or the evaluation raised an error;
     /// [`Error::Evaluation`] has OPA's code where OPA raises it as well.
     pub fn evaluate(&self, path: &str, input: &str, errors: BuiltinErrors) -> Result<Evaluation, Error> {
+        contained(|| self.evaluation(path, input, errors))
+            .unwrap_or_else(|| Err(Error::Internal("the evaluator panicked".into())))
+    }
+
+    fn evaluation(&self, path: &str, input: &str, errors: BuiltinErrors) -> Result<Evaluation, Error> {
         let started = self.clock.elapsed_ns();
         let refuse = |code: ReasonCode, detail: &str| Err(Error::evaluation(code.as_str(), detail));
         if self.opened.is_past() {
@@ -372,4 +382,9 @@ impl Engine {
             recorded: true,
         }
     }
+}
+
+/// What `work` gives; nothing if it panics. It leaves nothing half done behind: whatever it changes, it owns.
+fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }

@@ -99,6 +99,8 @@ impl Request {
     /// The text is too large, no JSON, holds an unknown or doubled field, or a field of the wrong type. The message says
     /// which. Ask nothing else instead: a request that can't be read is denied.
     pub fn from_json(json: &[u8]) -> Result<Self, BadInput> {
+        #[cfg(test)]
+        crate::eval::fault::point();
         if json.len() > MAX_REQUEST_BYTES {
             return Err(BadInput(format!("request of {} bytes; the limit is {MAX_REQUEST_BYTES}", json.len())));
         }

@@ -1,9 +1,13 @@
 //! One record, as it lies in the journal and travels to the control plane: JSON, its bytes never rewritten.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::bundle::Revision;
 use crate::decision::{Decision, Effect, ReasonCode, Source};
@@ -119,7 +123,6 @@ const MAX_TEXT: usize = 1024;
 
 impl DecisionRecord {
     pub(crate) fn new(decision: &Decision, request: &Request, asked: &Asked) -> Self {
-        let document = serde_json::to_value(request).unwrap_or_default();
         let bytes = serde_json::to_vec(request).unwrap_or_default();
         let entrypoint = &request.entrypoint;
         Self {
@@ -140,7 +143,7 @@ impl DecisionRecord {
             plain: asked
                 .plain
                 .iter()
-                .filter_map(|pointer| Some((pointer.clone(), small(document.pointer(pointer)?))))
+                .filter_map(|pointer| Some((pointer.clone(), small(at(&bytes, pointer)?))))
                 .collect(),
         }
     }
@@ -155,11 +158,69 @@ fn clipped(text: &str) -> String {
 }
 
 /// A plain field as it is recorded: as it was, unless it is large.
-fn small(value: &serde_json::Value) -> serde_json::Value {
-    match value {
-        serde_json::Value::String(text) => clipped(text).into(),
-        other if other.to_string().len() > MAX_TEXT => "(large)".into(),
-        other => other.clone(),
+fn small(value: &RawValue) -> serde_json::Value {
+    let text = value.get();
+    if text.len() > MAX_TEXT && !text.starts_with('"') {
+        return "(large)".into();
+    }
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::String(text)) => clipped(&text).into(),
+        value => value.unwrap_or_default(),
+    }
+}
+
+/// What a pointer leads to. The rest of the text is skipped: to make values of it could take a hundred times its size.
+fn at<'a>(json: &'a [u8], pointer: &str) -> Option<&'a RawValue> {
+    let mut place: &RawValue = serde_json::from_slice(json).ok()?;
+    for part in pointer.split('/').skip(1) {
+        let name = part.replace("~1", "/").replace("~0", "~");
+        place = Child(&name).deserialize(&mut serde_json::Deserializer::from_str(place.get())).ok().flatten()?;
+    }
+    Some(place)
+}
+
+/// Reads an object's or array's one child.
+struct Child<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for Child<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Child<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if key == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        // As JSON pointers have it: no sign, no zeros in front.
+        let index: Option<usize> = self.0.parse().ok().filter(|index: &usize| index.to_string() == self.0);
+        let mut found = None;
+        for at in 0.. {
+            if Some(at) == index {
+                found = seq.next_element()?;
+            } else if seq.next_element::<IgnoredAny>()?.is_none() {
+                break;
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -199,6 +260,36 @@ mod tests {
         assert_eq!(record.plain.get("/action").unwrap(), "files.read");
         assert_eq!(record.plain.get("/context/size").unwrap(), 3);
         assert_eq!(record.plain.len(), 2);
+    }
+
+    #[test]
+    fn pointers_lead_where_serde_jsons_do() {
+        let text = r#"{"a":{"b/c":[1,{"~":"x"},[2]],"":null,"a":{"a":true}},"\u0062":1.50,"l":[[]],"k":1,"k":2}"#;
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        for pointer in [
+            "",
+            "/",
+            "/a/a",
+            "/a/a/a",
+            "/a/b~1c/1/~0",
+            "/a/b~1c/0",
+            "/a/b~1c/00",
+            "/a/b~1c/+1",
+            "/a/b~1c/2/0",
+            "/a/b~1c/3",
+            "/a/",
+            "/b",
+            "/b/x",
+            "/l/0",
+            "/l/0/0",
+            "/k",
+            "/absent",
+            "/a/b~1c/-",
+            "/a//a",
+        ] {
+            let found = at(text.as_bytes(), pointer).map(|found| serde_json::from_str(found.get()).unwrap());
+            assert_eq!(found.as_ref(), value.pointer(pointer), "{pointer}");
+        }
     }
 
     #[test]

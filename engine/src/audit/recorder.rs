@@ -75,6 +75,8 @@ pub(crate) struct NotRecorded;
 impl Recording {
     /// Of a decision. A large request is masked at once: the queue holds many, and must not hold them all.
     pub(crate) fn decision(decision: &Decision, request: &Request, asked: Asked) -> Self {
+        #[cfg(test)]
+        crate::eval::fault::point();
         if request.context.as_json().len() > MAX_QUEUED_CONTEXT {
             let record = DecisionRecord::new(decision, request, &asked);
             return Self::Event { event: Event::Decision(Box::new(record)), at_ms: decision.at_ms };

@@ -57,6 +57,8 @@ pub(super) fn admit(bundle: &Bundle, remote_data: &RemoteData) -> Result<Admitte
         }
     };
     let rules = sources.modules.iter().map(|module| module.rules.len()).sum();
+    #[cfg(test)]
+    super::fault::point();
     let plan = compile(sources.modules, &data, &unheld).map_err(|errors| refusal(&sources.files, &errors))?;
     let entrypoints = entrypoints(&plan, &bundle.settings)?;
     Ok(Admitted { plan, data, rules, entrypoints })
@@ -70,6 +72,8 @@ pub(super) fn path_of(dotted: &str) -> Vec<Value> {
 fn entrypoints(plan: &Plan, settings: &Settings) -> Result<Vec<(String, Entry, Reachable)>, Refusal> {
     let mut entrypoints = vec![];
     for (dotted, asked) in &settings.entrypoints {
+        #[cfg(test)]
+        super::fault::point();
         let path = path_of(dotted);
         let entry = Entry::new(plan, &path);
         if !entry.is_rule() {
@@ -108,6 +112,8 @@ impl Sources {
         };
         let mut sources = Self { modules: vec![], room: MAX_SIZE, files: vec![], data: Value::object(vec![]) };
         for (path, body) in &bundle.files {
+            #[cfg(test)]
+            super::fault::point();
             if path.ends_with(".rego") {
                 sources.policy(path, body, syntax)?;
             } else if path.ends_with("data.json") {

@@ -12,6 +12,8 @@ use crate::request::{BadInput, MAX_REQUEST_BYTES, Request};
 ///
 /// A field that the caller left empty is absent, so that a policy's `input.approval` is undefined and not `""`.
 pub(crate) fn document(request: &Request, tenant: &str, identity: Option<&Identity>) -> Result<Value, BadInput> {
+    #[cfg(test)]
+    super::fault::point();
     request.check()?;
     let mut input = Fields::default();
     input.text("tenant_id", tenant);
@@ -61,6 +63,8 @@ fn score(score: f64) -> Value {
 
 /// Reads one JSON document, strictly.
 pub(crate) fn read_strict(text: &str) -> Result<Value, BadInput> {
+    #[cfg(test)]
+    super::fault::point();
     if text.len() > 16 * MAX_REQUEST_BYTES {
         return Err(BadInput(format!("{} bytes; the limit is {}", text.len(), 16 * MAX_REQUEST_BYTES)));
     }

@@ -9,6 +9,8 @@
 mod admission;
 mod builtins;
 mod compile;
+#[cfg(test)]
+pub(crate) mod fault;
 mod input;
 mod machine;
 mod plan;

@@ -87,6 +87,8 @@ impl Program {
     /// # Errors
     /// Anything that can't be served as OPA would answer it, or could hurt the host, named with its place.
     pub(crate) fn compile(bundle: &Bundle, remote_data: &RemoteData) -> Result<Self, Refusal> {
+        #[cfg(test)]
+        super::fault::arm(bundle);
         let Admitted { plan, data, rules, entrypoints } = admit(bundle, remote_data)?;
         let entrypoints = entrypoints.into_iter().map(|(dotted, entry, reachable)| {
             let reads_time = reachable.builtins.contains("time.now_ns");

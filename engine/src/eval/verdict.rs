@@ -21,6 +21,8 @@ pub(crate) struct Judged {
 /// Judges an evaluation: a verdict is certain if all that the evaluation may come to have one effect, with the same
 /// obligations and approval.
 pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
+    #[cfg(test)]
+    super::fault::point();
     let Evaluation { value, swallowed, may_swallow, may_halt } = evaluation;
     // The remote PDP may know, or have the time.
     let elsewhere = matches!(value, Evaluated::Budget(_) | Evaluated::Unsupported(_));

@@ -103,7 +103,11 @@ pub(crate) fn compile(
     errors.append(&mut lasting);
     stop(&mut errors, &[])?;
 
-    plan(&modules, &tree, remote).map_err(|error| vec![CompileError::from(error)])
+    let mut plan = plan(&modules, &tree, remote).map_err(|error| vec![CompileError::from(error)])?;
+    // Patterns take memory of their own, so the trees go before.
+    drop(modules);
+    plan.compile_patterns();
+    Ok(plan)
 }
 
 /// References within arrays, objects and sets are evaluated one by one: that takes more than their few tokens tell.

@@ -9,7 +9,7 @@ use crate::eval::plan::Gathering;
 use crate::eval::value::{Object, Set, Value};
 
 /// How many different values are remembered of a result that may be one of several.
-const MAX_CANDIDATES: usize = 8;
+pub(super) const MAX_CANDIDATES: usize = 8;
 
 /// Two values where there can be one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -48,16 +48,17 @@ impl<'p> Machine<'p> {
         Ok(found.min(best))
     }
 
-    /// Whether certainly none of a document's definitions has to be evaluated but those that give a value.
-    pub(super) fn admits_none_but(&mut self, value: u32, among: u32) -> Result<bool, Stop> {
+    /// Whether any of a document's definitions has to be evaluated but those that give a value.
+    pub(super) fn admits_but(&mut self, value: u32, among: u32) -> Result<Found, Stop> {
         let definitions = self.plan.definitions.get(among as usize).map_or(&[][..], |definitions| definitions);
-        for (given, guard) in definitions {
+        let mut found = Found::No;
+        for definition in definitions {
             self.budget.step(1)?;
-            if *given != Some(value) && self.admits(*guard)? != Found::No {
-                return Ok(false);
+            if definition.value != Some(value) && found != Found::Yes {
+                found = found.max(self.admits(definition.guard)?);
             }
         }
-        Ok(true)
+        Ok(found)
     }
 
     fn passes(&mut self, check: &Check) -> Result<Found, Stop> {

@@ -10,8 +10,10 @@
 //!
 //! - `maybe`: whether this solution exists depends on what isn't known. A statement about an unknown sets it; the next turn
 //!   of a loop restores what it was when the loop began.
-//! - `within`: the body around this one is itself in doubt.
+//! - `within`: whether this place is reached does, though what holds here may not: the body around this one is in doubt, or
+//!   something before may have ended the search (a frame's `may_end`).
 //! - a frame's `doubted`: so is the call that led here.
+//! - `many`: this turn of a loop stands for any number of turns.
 //!
 //! A solution without doubt exists whatever the unknowns are. [`gather`] keeps those with and without apart, and its
 //! results say what is certain. An error in doubt doesn't end the evaluation: it leaves the mark

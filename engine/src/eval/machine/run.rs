@@ -139,6 +139,8 @@ pub(super) struct Frame<'p> {
     pub(super) results: Results<'p>,
     /// Whether what came before an `else` holds.
     pub(super) before: Found,
+    /// Whether a definition may have held after which no other one is evaluated.
+    pub(super) may_end: bool,
     /// The context in which the group runs.
     pub(super) context: u32,
     kept: Kept,
@@ -163,6 +165,7 @@ struct Caller {
     context: u32,
     maybe: bool,
     within: bool,
+    many: bool,
 }
 
 /// What a group's definitions gave so far.
@@ -186,6 +189,7 @@ pub(super) struct Machine<'p> {
     pub(super) context: u32,
     pub(super) maybe: bool,
     pub(super) within: bool,
+    pub(super) many: bool,
     pub(super) contexts: Vec<Context<'p>>,
     pub(super) budget: Budget,
     pub(super) memo: HashMap<(&'static str, Value), Value>,
@@ -208,6 +212,7 @@ impl<'p> Machine<'p> {
             context: 0,
             maybe: false,
             within: false,
+            many: false,
             contexts: vec![Context { input, ..Context::default() }],
             budget: Budget::new(query.limits),
             memo: HashMap::new(),
@@ -227,6 +232,8 @@ impl<'p> Machine<'p> {
                 return Err(Stop::Halt(self.halt(HaltKind::Internal, "the plan ended without an end")));
             };
             self.pc += 1;
+            #[cfg(test)]
+            crate::eval::fault::point();
             self.step(op)?;
         }
     }
@@ -279,6 +286,7 @@ impl<'p> Machine<'p> {
                 context: self.context,
                 maybe: self.maybe,
                 within: self.within,
+                many: self.many,
             },
             doubted,
             results: match described.kind {
@@ -287,6 +295,7 @@ impl<'p> Machine<'p> {
                 GroupKind::Object | GroupKind::Document => Results::Object(Branch::default()),
             },
             before: Found::No,
+            may_end: false,
             context,
             kept,
         });
@@ -295,6 +304,7 @@ impl<'p> Machine<'p> {
         self.context = context;
         self.maybe = false;
         self.within = false;
+        self.many = false;
         Ok(())
     }
 
@@ -367,6 +377,7 @@ impl<'p> Machine<'p> {
         self.context = caller.context;
         self.maybe = caller.maybe;
         self.within = caller.within;
+        self.many = caller.many;
         if self.frames.is_empty() {
             self.done = Some(outcome);
             return;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::context::Outcome;
 use super::document::{Document, Keys};
-use super::gather::Gathered;
+use super::gather::{Gathered, MAX_CANDIDATES};
 use crate::eval::value::Value;
 
 /// The content of a slot. `'p` is the plan's, the data's and the input's: what is read from them is never copied.
@@ -41,6 +41,7 @@ pub(super) enum Slot<'p> {
 pub(super) struct Turn {
     pub(super) next: u32,
     pub(super) maybe: bool,
+    pub(super) many: bool,
     pub(super) context: u32,
 }
 
@@ -48,6 +49,7 @@ pub(super) struct Turn {
 pub(super) struct Mark {
     pub(super) maybe: bool,
     pub(super) within: bool,
+    pub(super) many: bool,
     pub(super) context: u32,
     pub(super) found: Found,
 }
@@ -89,6 +91,20 @@ pub(super) enum View<'a> {
 }
 
 impl Partly {
+    /// How many there may be, if that is one of a few numbers.
+    pub(super) fn count<'p>(&self) -> Option<Slot<'p>> {
+        let least = self.items.iter().filter(|item| !item.maybe).count();
+        let most = self.items.len();
+        match most - least {
+            _ if self.open => None,
+            0 => Some(Slot::Own(Value::from(least))),
+            doubtful if doubtful < MAX_CANDIDATES => {
+                Some(Slot::Unknown(Some((least..=most).map(Value::from).collect())))
+            }
+            _ => None,
+        }
+    }
+
     /// What is under a key.
     pub(super) fn get<'p>(&self, key: &Value) -> Outcome<'p> {
         match self.items.iter().find(|item| item.key == *key) {

@@ -9,7 +9,7 @@ use super::slot::{Found, Mark, Slot, Turn, View};
 use crate::eval::builtins::{Failure, walk};
 use crate::eval::compile::tree::is_written;
 use crate::eval::plan::{
-    Arg, Args, Callee, Comparison, DocumentChild, GroupId, NOWHERE, Op, Operand, Pc, SlotId, With as Stands,
+    Arg, Args, Callee, Comparison, DocumentChild, Gathering, GroupId, NOWHERE, Op, Operand, Pc, SlotId, With as Stands,
 };
 use crate::eval::value::{MAX_DEPTH, Value};
 
@@ -42,6 +42,16 @@ impl<'p> Machine<'p> {
                 View::Unknown => self.maybe = true,
             },
             Op::Member { member, of, fail } => return self.member(member, of, fail),
+            Op::IsLike { src, gathering, fail } => {
+                let like = match self.view(src) {
+                    View::Known(Value::Set(_)) | View::Unknown => true,
+                    View::Known(Value::Array(_)) => gathering == Gathering::Array,
+                    View::Known(Value::Object(_)) => gathering == Gathering::Object,
+                    View::Known(_) => false,
+                    View::Partly(partly) => partly.is_set || gathering == Gathering::Object,
+                };
+                self.holds(like, fail);
+            }
             Op::IsArray { src, len, fail } => match self.view(src) {
                 View::Known(Value::Array(array)) => self.holds(array.len() == len as usize, fail),
                 View::Known(_) | View::Partly(_) => self.pc = fail,
@@ -76,8 +86,7 @@ impl<'p> Machine<'p> {
             }
 
             Op::Begin { mark } => {
-                let saved = Mark { maybe: self.maybe, within: self.within, context: self.context, found: Found::No };
-                self.begin(mark, saved);
+                self.begin(mark);
             }
             Op::Hit { mark, done } => self.hit(mark, done),
             Op::End { mark } => self.end(mark),
@@ -91,19 +100,22 @@ impl<'p> Machine<'p> {
                 Found::Maybe => self.maybe = true,
                 Found::Yes => self.pc = fail,
             },
-            Op::FoundElse { mark, to } => {
-                if self.found(mark) == Found::Yes {
-                    self.pc = to;
+            Op::FoundElse { mark, to } => match self.found(mark) {
+                Found::Yes => self.pc = to,
+                Found::Maybe => self.within = true,
+                Found::No => {}
+            },
+            Op::EitherFound { a, b, fail } => {
+                // The second was in doubt if the first was.
+                self.end(a);
+                match self.found(a).max(self.found(b)) {
+                    Found::Yes => {}
+                    Found::Maybe => self.maybe = true,
+                    Found::No => self.pc = fail,
                 }
             }
-            Op::EitherFound { a, b, fail } => match self.found(a).max(self.found(b)) {
-                Found::Yes => {}
-                Found::Maybe => self.maybe = true,
-                Found::No => self.pc = fail,
-            },
             Op::Gather { what, mark, into } => {
-                let saved = Mark { maybe: self.maybe, within: self.within, context: self.context, found: Found::No };
-                self.begin(mark, saved);
+                self.begin(mark);
                 self.set(into, Slot::Gathered(Box::new(Gathered::new(what))));
             }
             Op::Add { into, key, value } => return self.add(into, key, value),
@@ -127,11 +139,11 @@ impl<'p> Machine<'p> {
                 Found::Maybe => self.maybe = true,
                 Found::No => self.pc = fail,
             },
-            Op::Alone { among, value, to } => {
-                if !self.maybe && self.admits_none_but(value, among)? {
-                    self.pc = to;
-                }
-            }
+            Op::Alone { among, value, to } => match self.admits_but(value, among)? {
+                Found::Yes => {}
+                Found::No if !self.maybe => self.pc = to,
+                Found::No | Found::Maybe => self.may_end(),
+            },
             Op::Yield { value, only } => return self.give(value, only),
             Op::Else { to } => {
                 self.fresh();
@@ -143,10 +155,12 @@ impl<'p> Machine<'p> {
             }
             Op::Default { to } => {
                 self.fresh();
-                if let Some(Results::One(one)) = self.frames.last().map(|frame| &frame.results)
-                    && one.is_decided()
-                {
-                    self.pc = to;
+                if let Some(Results::One(one)) = self.frames.last().map(|frame| &frame.results) {
+                    if one.is_decided() {
+                        self.pc = to;
+                    } else if !one.is_empty() {
+                        self.within = true;
+                    }
                 }
             }
             Op::YieldDefault { value } => {
@@ -201,8 +215,18 @@ impl<'p> Machine<'p> {
     fn fresh(&mut self) {
         self.maybe = false;
         self.within = false;
+        self.many = false;
         if let Some(frame) = self.frames.last() {
+            self.within = frame.may_end;
             self.context = frame.context;
+        }
+    }
+
+    /// What follows in this group is in doubt: it isn't evaluated if what held here certainly holds.
+    fn may_end(&mut self) {
+        self.within = true;
+        if let Some(frame) = self.frames.last_mut() {
+            frame.may_end = true;
         }
     }
 
@@ -461,7 +485,7 @@ impl<'p> Machine<'p> {
             // It may be nothing to go through.
             View::Unknown => self.maybe = true,
         }
-        self.set(iter, Slot::Loop(Turn { next: 0, maybe: self.maybe, context: self.context }));
+        self.set(iter, Slot::Loop(Turn { next: 0, maybe: self.maybe, many: self.many, context: self.context }));
     }
 
     #[inline]
@@ -470,11 +494,14 @@ impl<'p> Machine<'p> {
             self.pc = end;
             return;
         };
-        let Turn { next, maybe, context } = *turn;
+        let Turn { next, maybe, many, context } = *turn;
         turn.next += 1;
         self.maybe = maybe;
+        self.many = many;
         self.context = context;
         let at = next as usize;
+        // One turn stands for all those of which nothing is known.
+        let any = || (Slot::unknown(), Slot::unknown(), true);
         let found = match self.view(src) {
             View::Known(_) => match self.source(src) {
                 Source::Lasting(composite) => entry(composite, at).map(|(key, value)| {
@@ -492,16 +519,16 @@ impl<'p> Machine<'p> {
                     let value = item.value.clone().map_or_else(Slot::unknown, Slot::Own);
                     Some((Slot::Own(item.key.clone()), value, item.maybe))
                 }
-                None => (at == partly.items.len() && partly.open).then(|| (Slot::unknown(), Slot::unknown(), true)),
+                None => (at == partly.items.len() && partly.open).then(any),
             },
-            // One turn stands for all.
-            View::Unknown => (at == 0).then(|| (Slot::unknown(), Slot::unknown(), true)),
+            View::Unknown => (at == 0).then(any),
         };
         let Some((found_key, found_value, in_doubt)) = found else {
             self.pc = end;
             return;
         };
         self.maybe |= in_doubt;
+        self.many |= in_doubt && found_key.as_known().is_none();
         if key != NOWHERE {
             self.set(key, found_key);
         }
@@ -511,7 +538,7 @@ impl<'p> Machine<'p> {
     }
 
     fn document_scan(&mut self, src: Arg, iter: SlotId, fail: Pc) -> Stepped {
-        let turn = Turn { next: 0, maybe: self.maybe, context: self.context };
+        let turn = Turn { next: 0, maybe: self.maybe, many: self.many, context: self.context };
         let document = match self.operand(src) {
             Slot::Document(document) => document,
             value => return self.value_scan(&value, iter, turn, fail),
@@ -601,21 +628,41 @@ impl<'p> Machine<'p> {
 
     fn compare(&mut self, how: Comparison, a: Arg, b: Arg, fail: Pc) -> Stepped {
         let (View::Known(x), View::Known(y)) = (self.view(a), self.view(b)) else {
-            self.maybe = true;
-            return Ok(());
+            return self.compare_candidates(how, a, b, fail);
         };
         // The operation itself has been paid for.
         let cost = u64::from(x.weight().min(y.weight()) - 1);
-        let holds = match how {
-            Comparison::Equal => x == y,
-            Comparison::NotEqual => x != y,
-            Comparison::Less => x < y,
-            Comparison::LessOrEqual => x <= y,
-            Comparison::Greater => x > y,
-            Comparison::GreaterOrEqual => x >= y,
-        };
+        let holds = holds(how, x, y);
         self.holds(holds, fail);
         Ok(self.budget.step(cost)?)
+    }
+
+    /// Compares what may be one of a few values: whichever they are, the comparison may come out the same.
+    fn compare_candidates(&mut self, how: Comparison, a: Arg, b: Arg, fail: Pc) -> Stepped {
+        let (Some(xs), Some(ys)) = (self.candidates(a), self.candidates(b)) else {
+            self.maybe = true;
+            return Ok(());
+        };
+        let pairs = || xs.iter().flat_map(|x| ys.iter().map(move |y| (x, y)));
+        let cost = pairs().map(|(x, y)| u64::from(x.weight().min(y.weight()))).sum();
+        let (some, all) = (pairs().any(|(x, y)| holds(how, x, y)), pairs().all(|(x, y)| holds(how, x, y)));
+        if some && !all {
+            self.maybe = true;
+        } else {
+            self.holds(all, fail);
+        }
+        Ok(self.budget.step(cost)?)
+    }
+
+    /// What an operand may be, if that is known.
+    fn candidates(&self, arg: Arg) -> Option<&[Value]> {
+        match arg.resolve() {
+            Operand::Constant(index) => self.plan.constants.get(index as usize).map(std::slice::from_ref),
+            Operand::Slot(slot) => match self.slot(slot)? {
+                Slot::Unknown(candidates) => candidates.as_deref(),
+                slot => slot.as_known().map(std::slice::from_ref),
+            },
+        }
     }
 
     fn member(&mut self, member: Arg, of: Arg, fail: Pc) -> Stepped {
@@ -733,6 +780,14 @@ impl<'p> Machine<'p> {
             match value {
                 Some(value) => *operand = value,
                 None => {
+                    if described.name == "count"
+                        && let Operand::Slot(slot) = arg.resolve()
+                        && let Some(Slot::Partly(partly)) = slots.get(base + slot as usize)
+                        && let Some(count) = partly.count()
+                    {
+                        self.set(dst, count);
+                        return Ok(());
+                    }
                     // What it would say of what isn't known: anything, or an error.
                     self.maybe = true;
                     self.findings.may_swallow = true;
@@ -935,29 +990,33 @@ impl<'p> Machine<'p> {
 
     // === Bodies within ===
 
-    fn begin(&mut self, mark: SlotId, saved: Mark) {
+    fn begin(&mut self, mark: SlotId) {
+        let Self { maybe, within, many, context, .. } = *self;
+        let saved = Mark { maybe, within, many, context, found: Found::No };
         self.within |= self.maybe;
         self.maybe = false;
+        self.many = false;
         self.set(mark, Slot::Mark(saved));
     }
 
     fn hit(&mut self, mark: SlotId, done: Pc) {
-        let maybe = self.maybe;
+        let found = if self.maybe { Found::Maybe } else { Found::Yes };
         if let Some(Slot::Mark(mark)) = self.slots.get_mut(self.base + mark as usize) {
-            if maybe {
-                mark.found = mark.found.max(Found::Maybe);
-            } else {
-                mark.found = Found::Yes;
-                self.pc = done;
-            }
+            mark.found = mark.found.max(found);
+        }
+        match found {
+            Found::Yes => self.pc = done,
+            // The search goes on, but wouldn't if this certainly held.
+            _ => self.within |= done != self.pc,
         }
     }
 
     fn end(&mut self, mark: SlotId) {
         if let Some(Slot::Mark(mark)) = self.slot(mark) {
-            let Mark { maybe, within, context, .. } = *mark;
+            let Mark { maybe, within, many, context, .. } = *mark;
             self.maybe = maybe;
             self.within = within;
+            self.many = many;
             self.context = context;
         }
     }
@@ -975,6 +1034,8 @@ impl<'p> Machine<'p> {
         self.budget.step(self.effort(key) + self.effort(value))?;
         let (value, maybe) = (self.operand(value), self.maybe);
         let key = (key != Arg::slot(NOWHERE)).then(|| self.operand(key));
+        // Turns of one key with values that may differ.
+        self.findings.may_halt |= self.many && key.is_some() && value.as_known().is_none();
         let added = match self.slots.get_mut(self.base + into as usize) {
             Some(Slot::Gathered(gathered)) => gathered.add(key, value, maybe),
             _ => return Ok(()),
@@ -1060,8 +1121,10 @@ impl<'p> Machine<'p> {
             Results::One(one) => one.add(value, maybe),
             _ => return Ok(()),
         };
-        if only != Pc::MAX && !maybe {
-            self.pc = only;
+        match only {
+            Pc::MAX => {}
+            _ if maybe => self.may_end(),
+            end => self.pc = end,
         }
         self.added(added, CONFLICT);
         Ok(())
@@ -1072,6 +1135,7 @@ impl<'p> Machine<'p> {
         self.pay_for(path)?;
         self.budget.step(self.effort(value))?;
         let (value, maybe) = (self.operand(value), self.maybe);
+        self.findings.may_halt |= self.many && !multi && value.as_known().is_none();
         let path: Vec<Slot<'p>> = self.args(path).iter().map(|arg| self.operand(*arg)).collect();
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         frame.before = frame.before.max(if maybe { Found::Maybe } else { Found::Yes });
@@ -1096,6 +1160,17 @@ enum Source<'m, 'p> {
     Passing(&'m Value),
     /// It lies in a slot, and in `data` for the time being.
     Put(&'m Value),
+}
+
+fn holds(how: Comparison, x: &Value, y: &Value) -> bool {
+    match how {
+        Comparison::Equal => x == y,
+        Comparison::NotEqual => x != y,
+        Comparison::Less => x < y,
+        Comparison::LessOrEqual => x <= y,
+        Comparison::Greater => x > y,
+        Comparison::GreaterOrEqual => x >= y,
+    }
 }
 
 fn is_leaf(value: &Value) -> bool {

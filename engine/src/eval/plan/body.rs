@@ -6,6 +6,15 @@ use crate::eval::compile::tree::scalar;
 use crate::eval::syntax::ast::{Body, Every, Expr, ExprKind, Operand, Term, TermKind, Var, With, dotted};
 use crate::eval::value::Value;
 
+/// How far a body is searched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// To the first solution.
+    First,
+    /// To the end, as OPA does below `not`: what raises an error behind the first solution isn't missed.
+    Whole,
+}
+
 impl Planner<'_> {
     pub(super) fn body(&mut self, body: &Body) -> Result<(), PlanError> {
         body.iter().try_for_each(|expr| self.statement(expr))
@@ -40,7 +49,7 @@ impl Planner<'_> {
             ExprKind::Call(terms) => self.call(terms),
             ExprKind::Every(every) => self.every(every),
             ExprKind::Not(operand) => {
-                let mark = self.exists_operand(operand)?;
+                let mark = self.search(Search::Whole, |this| this.body(&operand.body))?;
                 self.emit(Op::NotFound { mark, fail: self.fail })
             }
             ExprKind::And(left, right) => {
@@ -68,16 +77,26 @@ impl Planner<'_> {
         self.exists(|this| this.body(&operand.body))
     }
 
-    /// Plans a body of which only the first solution counts; the mark says whether there is one. What it binds is
-    /// forgotten.
+    /// Plans a body of which only the first solution counts; the mark says whether there is one.
     fn exists(&mut self, plan: impl FnOnce(&mut Self) -> Result<(), PlanError>) -> Result<SlotId, PlanError> {
+        self.search(Search::First, plan)
+    }
+
+    /// Plans a body, and a mark that says whether there is a solution. What it binds is forgotten.
+    fn search(
+        &mut self,
+        search: Search,
+        plan: impl FnOnce(&mut Self) -> Result<(), PlanError>,
+    ) -> Result<SlotId, PlanError> {
         let location = self.location;
         let mark = self.slot()?;
         self.emit(Op::Begin { mark })?;
         let done = self.label();
         self.within(done, |this| {
             plan(this)?;
-            this.emit(Op::Hit { mark, done })?;
+            let go_on = this.label();
+            this.emit(Op::Hit { mark, done: if search == Search::First { done } else { go_on } })?;
+            this.place(go_on);
             this.again(done)
         })?;
         self.place(done);

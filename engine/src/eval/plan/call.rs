@@ -61,9 +61,6 @@ impl Planner<'_> {
             return self.emit(op);
         }
         let builtin = self.builtin(name)?;
-        let constants: Vec<Option<Value>> = inputs.iter().map(Term::to_value).collect();
-        let constants: Vec<Option<&Value>> = constants.iter().map(Option::as_ref).collect();
-        self.plan.patterns.prepare(name, &constants);
         let (args, dst, fail) = (self.args(&args), self.slot()?, self.fail);
         self.emit(Op::Builtin { builtin, args, dst, replaceable, fail })?;
         self.result(output.first(), Arg::slot(dst))

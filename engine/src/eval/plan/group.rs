@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::index::{Indexed, agree, index, value_of};
 use super::planner::{Label, Place, PlanError, Planner};
-use super::{Arg, DocumentChild, Group, GroupId, GroupKind, Op, Pc};
+use super::{Arg, Definition, DocumentChild, Group, GroupId, GroupKind, Op, Pc};
 use crate::eval::compile::tree::{RuleId, RuleKind, is_ground, kind as rule_kind};
 use crate::eval::compile::walk::chain;
 use crate::eval::syntax::ast::{Location, Rule, Term};
@@ -250,7 +250,9 @@ impl Planner<'_> {
         }
         let among = u32::try_from(self.plan.definitions.len()).unwrap_or(u32::MAX);
         let number = |value: &Option<Value>| value.as_ref().and_then(|value| numbers.get(value)).copied();
-        let definitions = branches.iter().map(|(value, indexed)| (number(value), self.guard(indexed))).collect();
+        let definition =
+            |(value, indexed): &(_, &Indexed)| Definition { value: number(value), guard: self.guard(indexed) };
+        let definitions = branches.iter().map(definition).collect();
         self.plan.definitions.push(definitions);
         Values { among, numbers }
     }

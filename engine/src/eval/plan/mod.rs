@@ -186,6 +186,12 @@ pub(crate) enum Op {
         of: Arg,
         fail: Pc,
     },
+    /// What a comprehension of this kind is worth comparing with.
+    IsLike {
+        src: Arg,
+        gathering: Gathering,
+        fail: Pc,
+    },
     /// An array of this length.
     IsArray {
         src: Arg,
@@ -393,6 +399,14 @@ pub(crate) struct Membership {
     pub(crate) collection: Subject,
 }
 
+/// A definition as seen from the others of its document.
+#[derive(Debug, Clone)]
+pub(crate) struct Definition {
+    /// The number of the constant that it gives; none if it may be any value.
+    pub(crate) value: Option<u32>,
+    pub(crate) guard: u32,
+}
+
 /// What a condition is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
@@ -508,8 +522,8 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<Group>,
     pub(crate) nodes: Vec<DocumentNode>,
     pub(crate) guards: Vec<Guard>,
-    /// Of documents' definitions what each gives, by number or none if it is no constant, and its guard.
-    pub(crate) definitions: Vec<Box<[(Option<u32>, u32)]>>,
+    /// Documents' definitions, for [`Op::Alone`].
+    pub(crate) definitions: Vec<Box<[Definition]>>,
     pub(crate) builtins: Vec<PlannedBuiltin>,
     pub(crate) replacements: Vec<Replacement>,
     /// The constant patterns of its calls, compiled.
@@ -521,4 +535,21 @@ pub(crate) struct Plan {
 impl Plan {
     /// The node of the rule tree's root.
     pub(crate) const ROOT: u32 = 0;
+
+    /// Compiles the constant patterns of its calls.
+    pub(crate) fn compile_patterns(&mut self) {
+        let Self { ops, args, constants, builtins, patterns, .. } = self;
+        for op in ops {
+            let Op::Builtin { builtin, args: Args { start, len }, .. } = *op else { continue };
+            let operand = |arg: &Arg| match arg.resolve() {
+                Operand::Constant(at) => constants.get(at as usize),
+                Operand::Slot(_) => None,
+            };
+            let range = start as usize..(start as usize).saturating_add(len as usize);
+            let operands: Vec<Option<&Value>> = args.get(range).unwrap_or_default().iter().map(operand).collect();
+            if let Some(builtin) = builtins.get(builtin as usize) {
+                patterns.prepare(builtin.name, &operands);
+            }
+        }
+    }
 }

@@ -339,6 +339,7 @@ fn target_mut(op: &mut Op) -> Option<&mut Pc> {
         | Op::Compare { fail, .. }
         | Op::Holds { fail, .. }
         | Op::Member { fail, .. }
+        | Op::IsLike { fail, .. }
         | Op::IsArray { fail, .. }
         | Op::IsObject { fail, .. }
         | Op::Builtin { fail, .. }

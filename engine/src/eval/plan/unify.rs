@@ -1,7 +1,7 @@
 //! `=`: values for variables, or a comparison. Which variables have a value is known when the plan is made.
 
 use super::planner::{PlanError, Planner};
-use super::{Arg, Comparison, Op};
+use super::{Arg, Comparison, Gathering, Op};
 use crate::eval::compile::walk::{PATTERN, vars_of_term};
 use crate::eval::syntax::ast::{Term, TermKind};
 use crate::eval::value::Value;
@@ -50,14 +50,14 @@ impl Planner<'_> {
             return Ok(Unified::Done);
         }
         match (&a.kind, &b.kind) {
-            (TermKind::Array(x), TermKind::Array(y)) if !self.is_known(a) || !self.is_known(b) => {
+            (TermKind::Array(x), TermKind::Array(y)) if self.is_pattern(a) || self.is_pattern(b) => {
                 if x.len() != y.len() {
                     self.emit(Op::Jump { to: self.fail })?;
                     return self.never(a, b);
                 }
                 Ok(Unified::Parts(x.iter().cloned().zip(y.iter().cloned()).collect()))
             }
-            (TermKind::Object(x), TermKind::Object(y)) if !self.is_known(a) || !self.is_known(b) => {
+            (TermKind::Object(x), TermKind::Object(y)) if self.is_pattern(a) || self.is_pattern(b) => {
                 self.unify_objects(a, b, x, y)
             }
             _ if self.is_pattern(a) && self.is_ready(b) => {
@@ -70,17 +70,15 @@ impl Planner<'_> {
                 self.matches(b, value)?;
                 Ok(Unified::Done)
             }
-            // References before comprehensions: one that is undefined leaves the other alone.
+            // References come before comprehensions: one that is undefined leaves the other alone.
             _ if self.is_ready(a) && self.is_ready(b) && b.as_ref().is_some() && a.as_ref().is_none() => {
-                let y = self.term(b)?;
-                let x = self.term(a)?;
-                self.compare(x, y)?;
+                let value = self.term(b)?;
+                self.matches(a, value)?;
                 Ok(Unified::Done)
             }
             _ if self.is_ready(a) && self.is_ready(b) => {
-                let x = self.term(a)?;
-                let y = self.term(b)?;
-                self.compare(x, y)?;
+                let value = self.term(a)?;
+                self.matches(b, value)?;
                 Ok(Unified::Done)
             }
             _ => Ok(Unified::Waits),
@@ -157,6 +155,9 @@ impl Planner<'_> {
                 Ok(())
             }
             _ => {
+                if let Some(gathering) = gathering(pattern) {
+                    self.emit(Op::IsLike { src: value, gathering, fail: self.fail })?;
+                }
                 let own = self.term(pattern)?;
                 self.compare(own, value)
             }
@@ -189,6 +190,16 @@ impl Planner<'_> {
             TermKind::Ref(_) => true,
             _ => self.is_known(term),
         }
+    }
+}
+
+/// What kind of comprehension a term is, if it is one.
+fn gathering(term: &Term) -> Option<Gathering> {
+    match &term.kind {
+        TermKind::ArrayComprehension(..) => Some(Gathering::Array),
+        TermKind::SetComprehension(..) => Some(Gathering::Set),
+        TermKind::ObjectComprehension(..) => Some(Gathering::Object),
+        _ => None,
     }
 }
 

@@ -12,9 +12,17 @@ pub(crate) fn set(items: Vec<Term>) -> Vec<Term> {
     items
 }
 
-/// An object's entries in OPA's order. Equal keys stay, because each of their values has to be defined.
+/// An object's entries in OPA's order. Of equal keys the last one's value stays, the others are as if never written.
 pub(crate) fn object(entries: Vec<(Term, Term)>) -> Vec<(Term, Term)> {
-    sorted(entries, |(a, _), (b, _)| compare_terms(a, b))
+    let mut entries = sorted(entries, |(a, _), (b, _)| compare_terms(a, b));
+    entries.dedup_by(|later, kept| {
+        let is_again = compare_terms(&later.0, &kept.0) == Ordering::Equal;
+        if is_again {
+            std::mem::swap(&mut later.1, &mut kept.1);
+        }
+        is_again
+    });
+    entries
 }
 
 /// Sorts by merging, because what OPA says of two numbers may not be an order at all, and `sort_by` may panic then.
