@@ -99,6 +99,40 @@ fn a_refused_bundle_changes_nothing_and_is_not_tried_again() {
 }
 
 #[test]
+fn a_refusal_is_remembered_by_digest_and_by_one_version_of_the_engine() {
+    let scene = Scene::new();
+    let engine = scene.serving(allow());
+    let broken = scene.publisher.verified(bundle("decision := nope(1)"), 2);
+    let good = scene.publisher.verified(deny(), 3);
+    engine.apply(&broken).unwrap_err();
+    drop(engine);
+    let key = |revision: Revision| format!("t/acme/default/quarantine/{}", revision.manifest);
+    let remembered = scene.store.get(key(broken.revision()).as_bytes()).unwrap().unwrap();
+    let put = |entry: &str| {
+        let mut batch = Batch::new();
+        batch.put(key(good.revision()), entry.to_owned());
+        scene.store.write(batch, Durability::Power).unwrap();
+    };
+
+    // Under the good one's digest it keeps that one from being tried, and the start goes on.
+    let remembered = String::from_utf8(remembered).unwrap();
+    put(&remembered);
+    let engine = scene.open();
+    assert_eq!((served(&engine), effect(&engine)), (Some(1), Effect::Allow));
+    assert_eq!(engine.admit(good.envelope().clone()).unwrap_err().code, "rego_type_error");
+    drop(engine);
+
+    // Another version of the engine may be able to serve it.
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(remembered.contains(version), "{remembered}");
+    put(&remembered.replace(version, "0.0.1"));
+    let engine = scene.open();
+    engine.admit(good.envelope().clone()).unwrap();
+    engine.apply(&good).unwrap();
+    assert_eq!((served(&engine), effect(&engine)), (Some(3), Effect::Deny));
+}
+
+#[test]
 fn smoke_vectors_must_answer_as_they_say() {
     let scene = Scene::new();
     let engine = scene.serving(allow());

@@ -12,6 +12,8 @@ use meshguard_engine::{
     Bundle, Engine, EngineBuilder, ManualClock, PublicKey, SignedBundle, SigningKey, Target, VerifiedBundle,
 };
 
+pub mod oracle;
+pub mod vectors;
 pub mod world;
 
 /// When tests happen, unless they say otherwise: milliseconds since the Unix epoch.

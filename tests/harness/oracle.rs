@@ -48,7 +48,7 @@ pub type Answer = Result<Vec<BTreeMap<String, String>>, Failure>;
 /// An error of OPA's: of the modules, the query or the data in a [`Reply`], of one evaluation in an [`Answer`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Failure {
-    /// `rego_parse_error`, `eval_conflict_error`..; the oracle's own are `question`, `input` and `other`.
+    /// `rego_parse_error`, `eval_conflict_error`..; the oracle's own are `question`, `input`, `timeout` and `other`.
     pub code: String,
     /// As OPA prints it, with file and line.
     pub message: String,
@@ -114,6 +114,18 @@ impl Oracle {
     /// # Errors
     /// As [`ask`](Self::ask); or nothing was sent.
     pub fn receive(&mut self) -> io::Result<Reply> {
+        let reply: WireReply = serde_json::from_str(&self.receive_line()?)?;
+        Ok(match reply.error {
+            Some(failure) => Err(failure),
+            None => Ok(reply.results.into_iter().map(WireAnswer::into_answer).collect()),
+        })
+    }
+
+    /// The reply as the oracle gives it, for those who want to know more: a [`Reply`] leaves out what was swallowed.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_line(&mut self) -> io::Result<String> {
         if !std::mem::take(&mut self.waiting) {
             return Err(io::Error::other("no question was sent"));
         }
@@ -121,11 +133,7 @@ impl Oracle {
         if self.replies.read_line(&mut line)? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("ended: {}", self.process.wait()?)));
         }
-        let reply: WireReply = serde_json::from_str(&line)?;
-        Ok(match reply.error {
-            Some(failure) => Err(failure),
-            None => Ok(reply.results.into_iter().map(WireAnswer::into_answer).collect()),
-        })
+        Ok(line)
     }
 }
 

@@ -18,6 +18,10 @@ import (
 	"github.com/open-policy-agent/opa/v1/util"
 )
 
+// patience is how long the evaluations of one question may take together: OPA itself has no bounds. Those that it doesn't
+// suffice for have the error `timeout`.
+const patience = 10 * time.Second
+
 // question asks one query of one policy, about any number of inputs.
 type question struct {
 	// ID is given back with the answer.
@@ -52,6 +56,9 @@ type reply struct {
 // result is what the query gives for one input.
 type result struct {
 	Error *failure `json:"error,omitempty"`
+	// Swallowed is the first error of a builtin that was taken for undefined: in strict mode the query would have failed
+	// with it, whatever else it gave.
+	Swallowed *failure `json:"swallowed,omitempty"`
 	// Solutions, each with the values of the query's variables in Rego's own notation, so that sets stay sets and numbers
 	// keep their text. A query without variables has the value of its only expression under "".
 	Solutions []map[string]string `json:"solutions,omitempty"`
@@ -99,7 +106,8 @@ func replyTo(line []byte) reply {
 }
 
 func (q *question) results() ([]result, error) {
-	ctx := context.Background()
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
 	store, err := newStore(q.Data)
 	if err != nil {
 		return nil, err
@@ -135,11 +143,16 @@ func (q *question) results() ([]result, error) {
 		inputs = []string{""}
 	}
 	results := make([]result, 0, len(inputs))
+	stores := map[string]storage.Store{}
 	for i, input := range inputs {
 		if i < len(q.Datas) {
-			if store, err = newStore(q.Datas[i]); err != nil {
-				return nil, err
+			data := string(q.Datas[i])
+			if stores[data] == nil {
+				if stores[data], err = newStore(q.Datas[i]); err != nil {
+					return nil, err
+				}
 			}
+			store = stores[data]
 		}
 		results = append(results, q.result(ctx, compiler, store, compiled, value, asked, input))
 	}
@@ -185,11 +198,16 @@ func (q *question) result(
 		return result{Error: asFailure(err)}
 	}
 	defer store.Abort(ctx, txn)
+	cancel := topdown.NewCancel()
+	defer context.AfterFunc(ctx, cancel.Cancel)()
+	var swallowed []topdown.Error
 	run := topdown.NewQuery(query).
 		WithCompiler(compiler).
 		WithStore(store).
 		WithTransaction(txn).
-		WithStrictBuiltinErrors(q.Strict)
+		WithCancel(cancel).
+		WithStrictBuiltinErrors(q.Strict).
+		WithBuiltinErrorList(&swallowed)
 	if q.NowNs != 0 {
 		run = run.WithTime(time.Unix(0, q.NowNs))
 	}
@@ -205,10 +223,16 @@ func (q *question) result(
 		run = run.WithInput(ast.NewTerm(term))
 	}
 	solutions, err := run.Run(ctx)
-	if err != nil {
-		return result{Error: asFailure(err)}
+	if ctx.Err() != nil {
+		return result{Error: &failure{Code: "timeout", Message: "not evaluated in " + patience.String()}}
 	}
-	answer := result{}
+	answer := result{Error: asFailure(err)}
+	if len(swallowed) > 0 {
+		answer.Swallowed = asFailure(&swallowed[0])
+	}
+	if err != nil {
+		return answer
+	}
 	for _, solution := range solutions {
 		values := map[string]string{}
 		for v, term := range solution {
