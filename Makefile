@@ -12,10 +12,15 @@ MESHGUARD := $(TARGET_DIR)/release/meshguard
 DEMO_ARGS ?=
 # Arguments for `make conformance`: --list, --others.
 CONFORMANCE_ARGS ?=
+# Arguments for `make differential`: --seed, --vectors.
+DIFFERENTIAL_ARGS ?=
+# How long `make fuzz` runs each target.
+FUZZ_SECONDS ?= 60
 # Real policies and answers that some tests read. Absolute, because Cargo runs each test in its crate's folder.
 override MESHGUARD_DATA := $(abspath $(or $(MESHGUARD_DATA),../shared/data))
 export MESHGUARD_DATA
 
+comma := ,
 say = @printf '==> %s\n' "$(1)"
 # $(call skip,WHAT,WHY): a line for people; a failure in CI, where nothing may be left out unseen.
 skip = { echo "skipped: $(1) ($(2))"; [[ "$${CI:-}" != true ]]; }
@@ -60,6 +65,20 @@ conformance: setup oracles ## OPA's conformance cases through ours, regorus and 
 	@peers=(--regorus "$(TARGET_DIR)/oracles/release/regorus-oracle"); \
 	if python=$$(scripts/rego-cpp.sh); then peers+=(--rego-cpp "$$python"); else echo "skipped: rego-cpp"; fi; \
 	"$(TARGET_DIR)/release/conformance" "$${peers[@]}" $(CONFORMANCE_ARGS)
+
+.PHONY: differential
+differential: setup oracles ## Generated policies, held against OPA: 1,000,000 evaluations and 100,000 certain answers
+	$(call say,building the runner (some minutes the first time))
+	@cargo build -q --release -p meshguard-differential
+	$(call say,comparing 1$(comma)000$(comma)000 evaluations (about five minutes))
+	@"$(TARGET_DIR)/release/differential" --evaluations 1000000 $(DIFFERENTIAL_ARGS)
+	$(call say,checking 100$(comma)000 certain answers against 200 documents each (about fifteen minutes))
+	@"$(TARGET_DIR)/release/differential" --unknowns 100000 $(DIFFERENTIAL_ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## The fuzz targets, a minute each (FUZZ_SECONDS=60)
+	$(call say,building the fuzz targets (some minutes the first time))
+	@scripts/fuzz.sh "$(TARGET_DIR)/fuzz" $(FUZZ_SECONDS)
 
 .PHONY: lint
 lint: setup ## Formatting and clippy, with warnings as errors

@@ -16,6 +16,7 @@ declare -A may_use=(
   [cli]="engine sync pdp policy"
   [tests]="proto engine policy sync pdp ffi cli"
   [conformance]="engine"
+  [differential]="engine"
   [benches]="proto engine policy sync pdp ffi cli"
 )
 # The network has no way into a decision.
