@@ -293,7 +293,8 @@ fn reach() -> Vec<Case> {
                     format!("r{i} := 1")
                 }
             })
-        }),
+        })
+        .refused("size", "too large to compile"),
         text("the network", || "x := http.send({\"url\": \"http://127.0.0.1:1\"})".into())
             .refused("builtin", "line 4: `http.send` isn't available"),
         text("the network in another's place", || {

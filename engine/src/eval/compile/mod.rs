@@ -33,8 +33,9 @@ use super::value::Value;
 /// What compiling a bundle's modules may take, estimated, in bytes.
 pub(crate) const MAX_SIZE: usize = 60 << 20;
 
-/// What a term takes that is made a statement of its own, beyond its tokens.
+/// What a term takes that is made a statement of its own, beyond its tokens; and a reference's part.
 const MOVED: usize = 600;
+const PART: usize = 64;
 
 /// Makes a plan of modules, beside `data`. `remote` are paths below `data` whose documents may not be held.
 ///
@@ -46,7 +47,8 @@ pub(crate) fn compile(
     remote: &[Vec<Value>],
 ) -> Result<Plan, Vec<CompileError>> {
     let (mut errors, mut lasting) = (vec![], vec![]);
-    resolve::resolve(&mut modules, &mut errors);
+    let longer = resolve::resolve(&mut modules, &mut errors);
+    check_size(&modules, longer.saturating_mul(PART), &mut errors);
     stop(&mut errors, &lasting)?;
     conflicts::check_names(&modules, &mut lasting);
     stop(&mut errors, &lasting)?;
@@ -90,7 +92,8 @@ pub(crate) fn compile(
     expand::equals(&mut modules);
     let before = generator.made();
     expand::dynamics(&mut modules, &mut generator);
-    check_size(&modules, generator.made() - before, &mut errors);
+    let moved = generator.made() - before;
+    check_size(&modules, longer.saturating_mul(PART).saturating_add(moved.saturating_mul(MOVED)), &mut errors);
     stop(&mut errors, &lasting)?;
     let recursion = |error| by_place(vec![error], &lasting);
     let (graph, order) = (graph.map_err(recursion)?, order.map_err(recursion)?);
@@ -110,11 +113,12 @@ pub(crate) fn compile(
     Ok(plan)
 }
 
-/// References within arrays, objects and sets are evaluated one by one: that takes more than their few tokens tell.
-fn check_size(modules: &[Module], moved: usize, errors: &mut Vec<CompileError>) {
+/// Names become absolute references, and those within arrays, objects and sets are evaluated one by one: that takes `more`
+/// than their few tokens tell.
+fn check_size(modules: &[Module], more: usize, errors: &mut Vec<CompileError>) {
     let size: usize = modules.iter().map(|module| module.size).sum();
     let largest = modules.iter().max_by_key(|module| module.size);
-    if let Some(module) = largest.filter(|_| size.saturating_add(moved.saturating_mul(MOVED)) > MAX_SIZE) {
+    if let Some(module) = largest.filter(|_| size.saturating_add(more) > MAX_SIZE) {
         errors.push(CompileError::new(module.package.location, "size", TOO_LARGE));
     }
 }

@@ -1,5 +1,6 @@
 //! Names to absolute references: a package's rules and a module's imports become `data.…` and `input.…`.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,9 +9,12 @@ use super::walk::{Skip, VarSet, chain_mut, term_vars};
 use crate::eval::syntax::ast::{
     Body, Every, Expr, ExprKind, Import, Module, Operand, Ref, Rule, TemplatePart, Term, TermKind, Var,
 };
+use crate::eval::syntax::order;
 
-/// Resolves every module's references, and makes every rule head's reference absolute.
-pub(super) fn resolve(modules: &mut [Module], errors: &mut Vec<CompileError>) {
+/// Resolves every module's references, and makes every rule head's reference absolute. Gives how many parts longer that made
+/// them.
+pub(super) fn resolve(modules: &mut [Module], errors: &mut Vec<CompileError>) -> usize {
+    let mut longer = 0;
     let mut exports: BTreeMap<Vec<Arc<str>>, VarSet> = BTreeMap::new();
     for module in &*modules {
         let names = module.rules.iter().filter_map(|rule| rule.head.reference.first()?.as_var().cloned());
@@ -25,8 +29,10 @@ pub(super) fn resolve(modules: &mut [Module], errors: &mut Vec<CompileError>) {
                 }
             });
         }
+        longer += globals.longer.get();
         make_heads_absolute(module);
     }
+    longer
 }
 
 /// From here on a head's reference is `data.…`, so that rules of all modules can be looked up alike.
@@ -56,7 +62,11 @@ pub(super) fn is_feature(import: &Import) -> bool {
 }
 
 /// What names mean in one module.
-struct Globals(BTreeMap<Var, Ref>);
+struct Globals {
+    names: BTreeMap<Var, Ref>,
+    /// The parts of references that stand for names now.
+    longer: Cell<usize>,
+}
 
 /// Names that mean something local, innermost last.
 #[derive(Default)]
@@ -85,7 +95,7 @@ impl Globals {
                 globals.insert(name, import.path.clone());
             }
         }
-        Self(globals)
+        Self { names: globals, longer: Cell::new(0) }
     }
 
     fn rule(&self, rule: &mut Rule) -> Result<(), CompileError> {
@@ -142,18 +152,24 @@ impl Globals {
         match &mut term.kind {
             TermKind::Var(var) => {
                 if let Some(reference) = self.get(declared, var) {
-                    term.kind = TermKind::Ref(located(reference, term));
+                    term.kind = TermKind::Ref(self.located(reference, term));
                 }
             }
             TermKind::Ref(reference) => self.reference(declared, reference),
-            TermKind::Array(terms) | TermKind::Set(terms) | TermKind::Call(terms) => {
+            TermKind::Array(terms) | TermKind::Call(terms) => {
                 terms.iter_mut().for_each(|term| self.term(declared, term));
             }
+            // Absolute names have another order, and may be equal.
+            TermKind::Set(terms) => {
+                terms.iter_mut().for_each(|term| self.term(declared, term));
+                *terms = order::set(std::mem::take(terms));
+            }
             TermKind::Object(entries) => {
-                for (key, value) in entries {
+                for (key, value) in entries.iter_mut() {
                     self.term(declared, key);
                     self.term(declared, value);
                 }
+                *entries = order::object(std::mem::take(entries));
             }
             TermKind::ArrayComprehension(term, body) | TermKind::SetComprehension(term, body) => {
                 declared.within(declared_in(body), |declared| {
@@ -182,7 +198,7 @@ impl Globals {
     fn reference(&self, declared: &mut Declared, reference: &mut Ref) {
         let head = reference.first().and_then(|head| Some((self.get(declared, head.as_var()?)?.clone(), head.clone())));
         if let Some((global, head)) = head {
-            reference.splice(..1, located(&global, &head));
+            reference.splice(..1, self.located(&global, &head));
             let rest = global.len();
             reference.iter_mut().skip(rest).for_each(|term| self.term(declared, term));
         } else {
@@ -191,7 +207,12 @@ impl Globals {
     }
 
     fn get(&self, declared: &Declared, var: &Var) -> Option<&Ref> {
-        self.0.get(var).filter(|_| !declared.contains(var))
+        self.names.get(var).filter(|_| !declared.contains(var))
+    }
+
+    fn located(&self, reference: &Ref, at: &Term) -> Ref {
+        self.longer.set(self.longer.get() + reference.len());
+        reference.iter().map(|term| Term { location: at.location, ..term.clone() }).collect()
     }
 }
 
@@ -203,10 +224,6 @@ pub(super) fn absolute(module: &Module, name: &Var) -> Ref {
     reference.extend(path);
     reference.push(Term::new(location, TermKind::String(Arc::clone(&name.0))));
     reference
-}
-
-fn located(reference: &Ref, at: &Term) -> Ref {
-    reference.iter().map(|term| Term { location: at.location, ..term.clone() }).collect()
 }
 
 /// The variables that a parameter's pattern binds.

@@ -381,8 +381,7 @@ impl<'p> Machine<'p> {
             }
         };
         let View::Known(key) = self.view(key) else {
-            self.maybe = true;
-            self.set(dst, Slot::unknown());
+            self.any_of_a_document(dst);
             return Ok(());
         };
         let key = key.clone();
@@ -904,8 +903,7 @@ impl<'p> Machine<'p> {
         // To look among the keys that were asked for before.
         self.budget.step(2 * self.effort(key))?;
         let View::Known(key) = self.view(key) else {
-            self.maybe = true;
-            self.set(dst, Slot::unknown());
+            self.any_of_a_document(dst);
             return Ok(());
         };
         let key = key.clone();
@@ -945,6 +943,15 @@ impl<'p> Machine<'p> {
             }
         }
         Ok(())
+    }
+
+    /// What a document that rules make has under a key that isn't known. Which definitions that reaches isn't either, nor
+    /// what errors there are.
+    fn any_of_a_document(&mut self, dst: SlotId) {
+        self.maybe = true;
+        self.findings.may_swallow = true;
+        self.findings.may_halt = true;
+        self.set(dst, Slot::unknown());
     }
 
     fn function(&mut self, group: GroupId, args: Args, dst: SlotId, fail: Pc, context: u32) -> Stepped {

@@ -243,6 +243,13 @@ impl Planner<'_> {
                 let message = "`with` on a path that isn't constant isn't supported; replace a constant path above it";
                 return Err(PlanError::unsupported(with.location, message));
             };
+            // OPA takes neither for a value, and leaves the rule alone where it is called like a function.
+            if let Some(reference) = with.value.as_ref()
+                && self.callee(&dotted(reference).unwrap_or_default(), reference)?.is_some()
+            {
+                let message = "a rule replaced by a function isn't supported; replace it by a value";
+                return Err(PlanError::unsupported(with.value.location, message));
+            }
             let value = self.term(&with.value)?;
             match head {
                 Some("input") => replacement.input.push((path, value)),
