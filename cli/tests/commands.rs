@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -87,6 +88,23 @@ fn a_policy_that_cannot_serve_is_refused_before_it_is_signed() {
     let output = meshguard(dir.path(), &["bundle", "build", "policy", "-o", "b.tar.gz"]);
     assert_fails(&output, 4, "line 2: undefined function nope");
     assert!(!dir.path().join("b.tar.gz").exists());
+}
+
+/// Whoever signed it didn't look.
+#[test]
+fn verify_says_what_an_edge_would() {
+    use meshguard_engine::{Bundle, SigningKey, Target};
+
+    let dir = scene();
+    fs::write(dir.path().join("policy/p.rego"), "package meshguard\ndecision := http.send({}).status == 200\n")
+        .unwrap();
+    let key = SigningKey::from_pem(&fs::read_to_string(dir.path().join("publisher.key")).unwrap()).unwrap();
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let target = Target::new("acme", 1, i64::try_from(now_ms).unwrap());
+    let signed = Bundle::from_path(&dir.path().join("policy")).unwrap().sign(&target, &key).unwrap();
+    fs::write(dir.path().join("b.tar.gz"), signed.to_tar_gz().unwrap()).unwrap();
+    let output = meshguard(dir.path(), &["bundle", "verify", "b.tar.gz", "--key", "publisher.pub"]);
+    assert_fails(&output, 4, "`p.rego`: line 2: `http.send` isn't available");
 }
 
 #[test]

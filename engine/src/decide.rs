@@ -279,8 +279,11 @@ impl Engine {
         }
         let value = match &evaluation.value {
             Evaluated::Value(value) => {
+                // `to_number("007")` is a number, but none of JSON's.
                 let json = RawValue::from_string(value.to_json());
-                Some(json.map_err(|e| Error::Internal(format!("a value that is no JSON: {e}")))?)
+                Some(json.map_err(|e| {
+                    Error::evaluation(ReasonCode::Unsupported.as_str(), format!("the value is no JSON: {e}"))
+                })?)
             }
             Evaluated::Undefined | Evaluated::Unknown { .. } => None,
             Evaluated::Conflict(text) => return Err(Error::evaluation("eval_conflict_error", text.clone())),
@@ -292,7 +295,8 @@ impl Engine {
             }
             Evaluated::Panic => return Err(Error::Internal("the evaluator panicked".into())),
         };
-        let certain = !matches!(evaluation.value, Evaluated::Unknown { .. }) && !evaluation.may_halt;
+        let may_raise = evaluation.may_halt || (errors == BuiltinErrors::Deny && evaluation.may_swallow);
+        let certain = !matches!(evaluation.value, Evaluated::Unknown { .. }) && !may_raise;
         let errors = snapshot.entrypoint(path).map_or_else(BuiltinErrors::default, |asked| asked.builtin_errors);
         let Judged { verdict, certain: verdict_certain, .. } = judge(evaluation, errors);
         let ns = self.clock.elapsed_ns().saturating_sub(started);

@@ -139,6 +139,8 @@ pub(super) struct Frame<'p> {
     pub(super) results: Results<'p>,
     /// Whether what came before an `else` holds.
     pub(super) before: Found,
+    /// Whether the definition goes through a value by `walk`.
+    pub(super) walks: bool,
     /// Whether a definition may have held after which no other one is evaluated.
     pub(super) may_end: bool,
     /// The context in which the group runs.
@@ -295,6 +297,7 @@ impl<'p> Machine<'p> {
                 GroupKind::Object | GroupKind::Document => Results::Object(Branch::default()),
             },
             before: Found::No,
+            walks: false,
             may_end: false,
             context,
             kept,

@@ -132,6 +132,7 @@ impl<'p> Machine<'p> {
                 self.fresh();
                 if let Some(frame) = self.frames.last_mut() {
                     frame.before = Found::No;
+                    frame.walks = false;
                 }
             }
             Op::Guard { guard, fail } => match self.admits(guard)? {
@@ -839,6 +840,9 @@ impl<'p> Machine<'p> {
     }
 
     fn walk(&mut self, arg: Arg, dst: SlotId, fail: Pc) -> Stepped {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.walks = true;
+        }
         let View::Known(value) = self.view(arg) else {
             self.set(dst, Slot::unknown());
             return Ok(());
@@ -1123,11 +1127,18 @@ impl<'p> Machine<'p> {
         if matches!(&frame.results, Results::One(one) if !one.is_empty()) {
             self.budget.step(effort)?;
         }
+        let is_again = frame.walks && frame.before != Found::No;
         frame.before = frame.before.max(if maybe { Found::Maybe } else { Found::Yes });
         let added = match &mut frame.results {
             Results::One(one) => one.add(value, maybe),
             _ => return Ok(()),
         };
+        if is_again && added.is_err() {
+            let halt =
+                self.halt(HaltKind::Unsupported, "a rule that finds different values by `walk`; give it one value");
+            self.raise(halt);
+            return Ok(());
+        }
         match only {
             Pc::MAX => {}
             _ if maybe => self.may_end(),

@@ -1,6 +1,6 @@
 //! Groups of rules: definitions one after the other, `else`, defaults, partial documents.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::index::{Indexed, agree, index, value_of};
 use super::planner::{Label, Place, PlanError, Planner};
@@ -74,10 +74,13 @@ impl Planner<'_> {
         if own.iter().filter_map(|id| self.rule(*id)).all(|rule| is_ground(&rule.head.reference)) {
             return own;
         }
-        let mut all = vec![];
-        self.tree.below(at, true, &mut |id| all.push(id));
-        all.sort_unstable();
-        all
+        // OPA comes to what lies deeper after what stands here: of equal values the first stays.
+        let mut deeper = vec![];
+        self.tree.below(at, true, &mut |id| deeper.push(id));
+        let here: BTreeSet<RuleId> = own.iter().copied().collect();
+        deeper.retain(|id| !here.contains(id));
+        deeper.sort_unstable();
+        own.into_iter().chain(deeper).collect()
     }
 
     pub(super) fn plan_groups(&mut self) -> Result<(), PlanError> {
