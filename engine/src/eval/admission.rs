@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::compile::{CompileError, MAX_SIZE, compile};
+use super::heads;
 use super::machine::Entry;
 use super::plan::{Plan, Reachable, reachable};
 use super::program::RemoteData;
@@ -56,6 +57,11 @@ pub(super) fn admit(bundle: &Bundle, remote_data: &RemoteData) -> Result<Admitte
             vec![]
         }
     };
+    let asked: Vec<Vec<Value>> = bundle.settings.entrypoints.keys().map(|dotted| path_of(dotted)).collect();
+    let doubtful = heads::check(&sources.modules, &asked);
+    if !doubtful.is_empty() {
+        return Err(refusal(&sources.files, &doubtful));
+    }
     let rules = sources.modules.iter().map(|module| module.rules.len()).sum();
     #[cfg(test)]
     super::fault::point();

@@ -11,6 +11,7 @@ mod builtins;
 mod compile;
 #[cfg(test)]
 pub(crate) mod fault;
+mod heads;
 mod input;
 mod machine;
 mod plan;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use meshguard_conformance::json::Json;
 use meshguard_conformance::oracle::{Oracle, Question};
 use meshguard_conformance::skip;
-use meshguard_engine::bundle::{Entrypoint, Settings};
+use meshguard_engine::bundle::Settings;
 use meshguard_engine::internals::{Answer, Findings, Input, Policy};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -156,8 +156,8 @@ impl Recorded {
     fn ours(&self) -> Ours {
         let files = self.modules().into_iter().map(|(name, text)| (name, Bytes::from(text)));
         let data = self.data.iter().map(|data| ("data.json".to_owned(), Bytes::from(data.get().to_owned())));
-        let entrypoints = BTreeMap::from([(self.entrypoint.clone(), Entrypoint::default())]);
-        let settings = Settings { entrypoints, ..Settings::default() };
+        // Asked for a value, and not for a decision, of which more is demanded.
+        let settings = Settings { entrypoints: BTreeMap::new(), ..Settings::default() };
         let policy = match Policy::new(files.chain(data).collect(), settings) {
             Ok(policy) => policy,
             Err(refusal) => return Ours(Outcome::Error(refusal.code)),

@@ -29,7 +29,7 @@ const LOADING: Limits = Limits { steps: 20_000_000, bytes: 64 << 20, time: Durat
 
 /// Steps that compiling all of a program's own patterns may take, but for the last one. The others are compiled when they
 /// are needed: a load mustn't keep its host waiting.
-const MAX_LOADING: u64 = 120_000_000;
+const MAX_LOADING: u64 = 90_000_000;
 
 /// A program's patterns.
 #[derive(Debug, Default)]
