@@ -18,10 +18,11 @@ use crate::tree::Tree;
 
 /// Codes of what the engine refuses although OPA doesn't: limits, and what can't be answered as OPA answers it. See
 /// `engine/REGO.md`.
-pub const OWN_CODES: [&str; 12] = [
+pub const OWN_CODES: [&str; 13] = [
     "ambiguous",
     "metadata",
     "number_in_path",
+    "undefined_head",
     "nesting",
     "size",
     "unsupported",
