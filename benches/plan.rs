@@ -144,7 +144,7 @@ fn regorus_own() -> anyhow::Result<Vec<Row>> {
 /// Where Cargo keeps the source of the regorus that is measured here.
 fn regorus_source() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let out = Command::new(cargo).args(["metadata", "--format-version=1", "--offline"]).output()?;
+    let out = Command::new(cargo).args(["metadata", "--format-version=1", "--locked"]).output()?;
     ensure!(out.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&out.stdout)?;
     let packages = metadata.get("packages").and_then(serde_json::Value::as_array).context("no packages")?;
