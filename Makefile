@@ -44,7 +44,7 @@ demo: build ## Run the whole product on this machine, from publishing a policy t
 	@"$(MESHGUARD)" demo $(DEMO_ARGS)
 
 .PHONY: test
-test: lint check-generated check-layers check-data cargo-test check-demo ## Everything that CI checks
+test: lint check-generated check-layers check-data cargo-test check-demo ## What CI checks, but for the fuzz targets
 
 .PHONY: cargo-test
 cargo-test: setup oracles ## The tests alone

@@ -30,6 +30,16 @@ fn deep(name: &str, before: &'static str, core: &'static str, after: &'static st
     text(name, move || format!("x := {}{core}{}", before.repeat(3000), after.repeat(3000))).refused("nesting", DEEP)
 }
 
+/// Rules that may be reached in each of 32 ways.
+fn ways(name: &str, rules: usize, conditions: usize) -> Case {
+    text(name, move || {
+        let alternatives = joined(5, "; ", |i| format!("(input.x{i} == 1) or (input.y{i} == 2)"));
+        let rule =
+            |i| format!("r{i} if {{ {}; {alternatives} }}", joined(conditions, "\n", |j| format!("input.c{j} == {j}")));
+        format!("import future.keywords.or\n{}", lines(rules, rule))
+    })
+}
+
 fn nesting() -> Vec<Case> {
     vec![
         deep("deep lists", "[", "1", "]"),
@@ -285,6 +295,9 @@ fn reach() -> Vec<Case> {
             ]
         })
         .refused("size", "so many references may reach so many rules"),
+        ways("10,000 conditions with 32 ways to fulfil them", 1, 10_000).refused("size", "too many ways to fulfil"),
+        ways("30 rules of 1,500 conditions with 32 ways", 30, 1_500).refused("size", "too many ways to fulfil"),
+        ways("20 rules of 100 conditions with 32 ways", 20, 100),
         text("500 rules that use 300 others each", || {
             lines(800, |i| {
                 if i < 500 {

@@ -124,7 +124,7 @@ impl Planner<'_> {
         let definitions = || rules.iter().filter_map(|id| self.rule(*id)).filter(|rule| !rule.default);
         let definitions: Vec<&Rule> = definitions().collect();
         let only = if agree(definitions.iter().flat_map(|rule| chain(rule))) { end } else { Label::MAX };
-        let indexed = index(&definitions, self.tree)?;
+        let indexed = index(&definitions, self.tree, &mut self.ways_room)?;
         let values = self.values(&definitions, &indexed);
         for (rule, indexed) in definitions.iter().zip(&indexed) {
             let shape = Shape { kind: group_kind, depth, parameters, keyed: false };
@@ -162,7 +162,7 @@ impl Planner<'_> {
         self.max_slot = group.slots.max(1);
         let never = Leaving { only: Label::MAX, end: Label::MAX, values: &Values::default() };
         let definitions: Vec<&Rule> = rules.iter().filter_map(|id| self.rule(*id)).collect();
-        let indexed = index(&definitions, self.tree)?;
+        let indexed = index(&definitions, self.tree, &mut self.ways_room)?;
         for (rule, indexed) in definitions.iter().zip(&indexed) {
             self.plan_chain(rule, indexed, shape, &never)?;
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::index::MAX_CONDITIONS;
 use super::{Arg, Args, Callee, DocumentChild, DocumentNode, GroupId, Op, Pc, Plan, PlannedBuiltin, SlotId};
 use crate::eval::builtins::function;
 use crate::eval::builtins::table::{Status, builtin};
@@ -62,6 +63,8 @@ pub(super) struct Planner<'a> {
     paths: HashMap<Vec<Arc<str>>, u32>,
     /// What some `with` replaces.
     pub(super) replaced: Replaced,
+    /// How many of the conditions that definitions may have in several ways are left.
+    pub(super) ways_room: usize,
     /// Partial documents that are looked into by key, and the nodes that they stand at.
     pub(super) looked_up: BTreeSet<(GroupId, usize)>,
 
@@ -106,6 +109,7 @@ impl<'a> Planner<'a> {
             builtins: BTreeMap::new(),
             paths: HashMap::new(),
             replaced: Replaced::default(),
+            ways_room: MAX_CONDITIONS,
             looked_up: BTreeSet::new(),
             next_slot: 0,
             max_slot: 0,

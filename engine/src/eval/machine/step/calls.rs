@@ -127,16 +127,7 @@ impl<'p> Machine<'p> {
             let path = self.plan.groups.get(group as usize).map_or(&[][..], |group| &group.path);
             if context.is_replaced(path) {
                 let path = path.to_vec();
-                if self.is_unknown(&path) {
-                    self.maybe = true;
-                    self.set(dst, Slot::unknown());
-                    return Ok(());
-                }
-                let found = match self.data_at(self.context, &path) {
-                    Slot::Empty => None,
-                    value => Some(value),
-                };
-                self.put_or(found, dst, fail);
+                self.replaced_data(&path, dst, fail);
                 return Ok(());
             }
         }
@@ -166,16 +157,7 @@ impl<'p> Machine<'p> {
         let path = self.plan.groups.get(group as usize).map_or(&[][..], |group| &group.path);
         if context.is_replaced(path) {
             let path: Vec<Value> = path.iter().cloned().chain([key]).collect();
-            if self.is_unknown(&path) {
-                self.maybe = true;
-                self.set(dst, Slot::unknown());
-                return Ok(());
-            }
-            let found = match self.data_at(self.context, &path) {
-                Slot::Empty => None,
-                value => Some(value),
-            };
-            self.put_or(found, dst, fail);
+            self.replaced_data(&path, dst, fail);
             return Ok(());
         }
         if let Some(Ok(whole)) = context.rules.get(&group) {
@@ -198,6 +180,20 @@ impl<'p> Machine<'p> {
             }
         }
         Ok(())
+    }
+
+    /// What `with` put where a rule's document would be.
+    fn replaced_data(&mut self, path: &[Value], dst: SlotId, fail: Pc) {
+        if self.is_unknown(path) {
+            self.maybe = true;
+            self.set(dst, Slot::unknown());
+            return;
+        }
+        let found = match self.data_at(self.context, path) {
+            Slot::Empty => None,
+            value => Some(value),
+        };
+        self.put_or(found, dst, fail);
     }
 
     /// What a document that rules make has under a key that isn't known. Which definitions that reaches isn't either, nor

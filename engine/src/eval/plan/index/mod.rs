@@ -4,31 +4,23 @@
 //! It is more than a matter of speed. A definition that the index leaves out raises no error, and where all that are left
 //! have one value, the first that holds is the last one evaluated. Here the questions are conditions of each definition.
 
+mod asked;
 mod entries;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use self::entries::{Alternated, Entries, Entry, Inserted, Wanted};
+use self::asked::Asked;
+use self::entries::{Alternated, Entry, Wanted};
 use super::planner::PlanError;
-use super::{Check, Guard, Membership, Subject};
+use super::{Check, Guard, Subject};
 use crate::eval::compile::tree::{RuleTree, scalar};
 use crate::eval::compile::walk::chain;
-use crate::eval::syntax::ast::{Body, Expr, ExprKind, Rule, Term, TermKind, Var, dotted};
+use crate::eval::syntax::ast::{Rule, Term};
 use crate::eval::value::Value;
 
-/// Ways in which a definition may be reached, beyond which OPA leaves alternatives out.
-const MAX_WAYS: usize = 32;
-
-/// Conditions that one document's definitions may have in all their ways, where there are several.
-const MAX_CONDITIONS: usize = 50_000;
-
-/// Stands for what nothing else stands for.
-const ANY: &str = "__any__";
-
-/// Builtins that raise no error.
-const HARMLESS: [&str; 10] =
-    ["eq", "equal", "neq", "lt", "lte", "gt", "gte", "assign", "internal.member_2", "internal.member_3"];
+/// Conditions that a policy's definitions may have in all their ways, where there are several.
+pub(super) const MAX_CONDITIONS: usize = 100_000;
 
 /// What the index says of a definition.
 pub(super) struct Indexed {
@@ -41,26 +33,23 @@ pub(super) struct Indexed {
 
 /// What the index says of a document's definitions: of each of `rules`, and of each of its `else` rules.
 ///
+/// `room` is how many of [`MAX_CONDITIONS`] are left.
+///
 /// # Errors
 /// There are too many ways in which the definitions may be reached.
-pub(super) fn index(rules: &[&Rule], tree: &RuleTree) -> Result<Vec<Vec<Indexed>>, PlanError> {
-    let mut all = All { tree, subjects: vec![], ids: HashMap::new(), counts: vec![], alternated: vec![] };
-    let asked: Vec<Vec<Asked>> =
-        rules.iter().map(|rule| chain(rule).map(|rule| Asked::by(rule, &mut all)).collect()).collect();
+pub(super) fn index(rules: &[&Rule], tree: &RuleTree, room: &mut usize) -> Result<Vec<Vec<Indexed>>, PlanError> {
+    let mut all = All { tree, room, subjects: vec![], ids: HashMap::new(), counts: vec![], alternated: vec![] };
+    let mut asked = vec![];
+    for rule in rules {
+        let by = |rule| Asked::by(rule, &mut all).ok_or_else(|| too_many_ways(rule));
+        asked.push(chain(rule).map(by).collect::<Result<Vec<_>, _>>()?);
+    }
     let levels = all.levels(asked.iter().flatten());
     // Collections are consulted only where all definitions are evaluated.
     let consults = !agree(rules.iter().flat_map(|rule| chain(rule)));
-    let mut conditions = 0;
     let mut indexed = |rule: &Rule, asked: Asked| {
-        let ways = asked.ways();
-        if ways.len() > 1 {
-            conditions += ways.iter().map(Vec::len).sum::<usize>();
-        }
-        if conditions > MAX_CONDITIONS {
-            let message = "too many ways to fulfil this rule; move alternatives (`or`) to rules of their own";
-            return Err(PlanError { location: rule.location, code: "size", message: message.into() });
-        }
-        let mut checked: Vec<Vec<Check>> = ways.iter().map(|way| checks(way, &levels, &all)).collect();
+        let ways = asked.ways(all.room).ok_or_else(|| too_many_ways(rule))?;
+        let mut checked: Vec<Vec<Check>> = ways.iter().map(|way| checks(way, &levels, &all.subjects)).collect();
         // A way that asks nothing is always open.
         if checked.iter().any(Vec::is_empty) {
             checked.clear();
@@ -75,6 +64,11 @@ pub(super) fn index(rules: &[&Rule], tree: &RuleTree) -> Result<Vec<Vec<Indexed>
     };
     let zipped = rules.iter().zip(asked);
     zipped.map(|(rule, asked)| chain(rule).zip(asked).map(|(rule, asked)| indexed(rule, asked)).collect()).collect()
+}
+
+fn too_many_ways(rule: &Rule) -> PlanError {
+    let message = "too many ways to fulfil the rules up to here; move alternatives (`or`) to rules of their own";
+    PlanError { location: rule.location, code: "size", message: message.into() }
 }
 
 /// Whether all are complete documents of one constant value, so that the first that holds decides.
@@ -101,6 +95,8 @@ pub(super) fn value_of(rule: &Rule) -> Option<Value> {
 /// What the definitions of a document are asked about, all of them together.
 struct All<'a> {
     tree: &'a RuleTree,
+    /// How many conditions of several ways there may still be.
+    room: &'a mut usize,
     subjects: Vec<Subject>,
     ids: HashMap<Subject, usize>,
     /// How many ask about each subject.
@@ -167,7 +163,7 @@ impl All<'_> {
 }
 
 /// The conditions of one way, as far as OPA's trie has them.
-fn checks(way: &[Entry], levels: &Levels, all: &All<'_>) -> Vec<Check> {
+fn checks(way: &[Entry], levels: &Levels, subjects: &[Subject]) -> Vec<Check> {
     let mut remaining = way.len();
     let mut checks = vec![];
     let mut by_level: BTreeMap<usize, Vec<&Entry>> = BTreeMap::new();
@@ -182,7 +178,7 @@ fn checks(way: &[Entry], levels: &Levels, all: &All<'_>) -> Vec<Check> {
         if entries.len() > 1 && entries.iter().any(|entry| !entry.wanted.is_var()) {
             entries.retain(|entry| !entry.wanted.is_var());
         }
-        let Some(subject) = entries.first().and_then(|entry| all.subjects.get(entry.subject)).cloned() else {
+        let Some(subject) = entries.first().and_then(|entry| subjects.get(entry.subject)).cloned() else {
             continue;
         };
         let ends_here = entries.len() > 1
@@ -220,500 +216,6 @@ fn one_end(entries: Vec<&Entry>) -> Vec<&Entry> {
     let (Some(prefixes), Some(suffixes)) = (prefixes, suffixes) else { return entries };
     let drops_prefixes = suffixes > prefixes;
     entries.into_iter().filter(|entry| !entry.wanted.is_end() || prefix(&entry.wanted) != drops_prefixes).collect()
-}
-
-// === Of one definition ===
-
-/// What one definition asks.
-struct Asked {
-    /// What always has to hold.
-    entries: Way,
-    /// Of each, one alternative has to hold.
-    branches: Vec<Vec<Way>>,
-    memberships: Vec<Membership>,
-    asks_ahead: bool,
-    may_raise: bool,
-}
-
-impl Asked {
-    fn by(rule: &Rule, all: &mut All<'_>) -> Self {
-        let mut scope = Scope { frame: Frame::default(), outer: vec![], args: &rule.head.args, all };
-        let raises = rule.body.iter().position(|expr| scope.may_raise(expr));
-        let mut asks_ahead = false;
-        for (at, expr) in rule.body.iter().enumerate() {
-            let before = scope.frame.size();
-            scope.update(expr);
-            asks_ahead |= raises.is_some_and(|raises| at >= raises) && scope.frame.size() != before;
-        }
-        Self { asks_ahead, may_raise: raises.is_some(), ..scope.frame.into_asked() }
-    }
-
-    /// Every set of conditions that lead here.
-    fn ways(&self) -> Vec<Way> {
-        let mut ways = vec![self.entries.clone()];
-        for alternatives in &self.branches {
-            if ways.len() * alternatives.len() > MAX_WAYS {
-                return vec![self.entries.clone()];
-            }
-            let both = |way: &Way, more: &Way| way.iter().chain(more).cloned().collect::<Way>();
-            ways = ways.iter().flat_map(|way| alternatives.iter().map(move |more| both(way, more))).collect();
-        }
-        ways
-    }
-}
-
-/// A definition while its statements are gone through.
-struct Scope<'s, 'a> {
-    /// Of its body, or of an operand of `and` or `or` that is gone through.
-    frame: Frame,
-    /// Those around it, the nearest last.
-    outer: Vec<Frame>,
-    args: &'s [Term],
-    all: &'s mut All<'a>,
-}
-
-/// What a body asks.
-#[derive(Default)]
-struct Frame {
-    entries: Entries,
-    branches: Vec<Vec<Way>>,
-    memberships: Vec<Membership>,
-    constants: HashMap<Var, Value>,
-}
-
-impl Frame {
-    fn size(&self) -> ((usize, usize), usize, usize) {
-        (self.entries.size(), self.branches.len(), self.memberships.len())
-    }
-
-    fn into_asked(self) -> Asked {
-        let Self { entries, branches, memberships, .. } = self;
-        Asked { entries: entries.into_list(), branches, memberships, asks_ahead: false, may_raise: false }
-    }
-}
-
-impl Scope<'_, '_> {
-    /// Whether evaluating a statement may raise an error or come upon a conflict.
-    fn may_raise(&self, expr: &Expr) -> bool {
-        if !expr.with.is_empty() || expr.negated {
-            return true;
-        }
-        match &expr.kind {
-            ExprKind::Term(term) => self.term_may_raise(term),
-            ExprKind::Call(terms) => {
-                let name = terms.first().and_then(|operator| dotted(operator.as_ref()?)).unwrap_or_default();
-                !HARMLESS.contains(&name.as_str()) || terms.iter().skip(1).any(|term| self.term_may_raise(term))
-            }
-            _ => true,
-        }
-    }
-
-    fn term_may_raise(&self, term: &Term) -> bool {
-        match &term.kind {
-            TermKind::Var(_) => false,
-            TermKind::Ref(parts) => {
-                let is_plain = |part: &Term| matches!(part.kind, TermKind::Var(_)) || scalar_value(part).is_some();
-                self.is_virtual(parts) || !parts.iter().all(is_plain)
-            }
-            _ => term.to_value().is_none(),
-        }
-    }
-
-    fn update(&mut self, expr: &Expr) {
-        if !expr.with.is_empty() || expr.negated {
-            return;
-        }
-        match &expr.kind {
-            ExprKind::Term(term) => {
-                let term = self.plugged(term);
-                if let TermKind::Ref(reference) = &term.kind
-                    && !self.collection_key(reference)
-                {
-                    self.equality(&term, &Term::var(term.location, Var::new(ANY)));
-                }
-            }
-            ExprKind::Call(terms) => {
-                let Some(name) = terms.first().and_then(|operator| dotted(operator.as_ref()?)) else { return };
-                let operands: Vec<Term> = terms.iter().skip(1).map(|term| self.plugged(term)).collect();
-                match (name.as_str(), operands.as_slice()) {
-                    ("eq" | "equal", [a, b]) => self.equality_or_element(a, b),
-                    ("glob.match", [pattern, delimiters, text]) => self.glob(pattern, delimiters, text),
-                    ("internal.member_2", [member, collection]) => self.member(member, collection),
-                    ("startswith", [text, base]) => self.end(text, base, Wanted::Prefix),
-                    ("endswith", [text, base]) => self.end(text, base, Wanted::Suffix),
-                    ("strings.any_prefix_match", [text, base]) => self.ends(text, base, Wanted::Prefix),
-                    ("strings.any_suffix_match", [text, base]) => self.ends(text, base, Wanted::Suffix),
-                    _ => {}
-                }
-            }
-            ExprKind::And(left, right) => {
-                let (left, right) = (self.operand(&left.body), self.operand(&right.body));
-                self.require(left);
-                self.require(right);
-            }
-            ExprKind::Or(left, right) => {
-                let mut alternatives = self.operand(&left.body);
-                if alternatives.is_empty() {
-                    return;
-                }
-                let right = self.operand(&right.body);
-                if right.is_empty() {
-                    return;
-                }
-                alternatives.extend(right);
-                self.require(alternatives);
-            }
-            ExprKind::Some(_) | ExprKind::Every(_) | ExprKind::Not(_) => {}
-        }
-    }
-
-    // === `and`, `or` ===
-
-    /// The ways in which an operand may hold; none if nothing is known of it.
-    fn operand(&mut self, body: &Body) -> Vec<Way> {
-        self.outer.push(std::mem::take(&mut self.frame));
-        for expr in body {
-            self.update(expr);
-        }
-        let outer = self.outer.pop().unwrap_or_default();
-        let mut ways = std::mem::replace(&mut self.frame, outer).into_asked().ways();
-        if let [way] = ways.as_slice()
-            && way.is_empty()
-        {
-            return vec![];
-        }
-        // What it binds is nothing to the statements around it.
-        for entry in ways.iter_mut().flatten().filter(|entry| entry.wanted.is_var()) {
-            entry.wanted = Wanted::Any(Var::new(ANY));
-        }
-        ways
-    }
-
-    fn constant(&self, var: &Var) -> Option<&Value> {
-        self.frames().find_map(|frame| frame.constants.get(var))
-    }
-
-    /// From the innermost on.
-    fn frames(&self) -> impl Iterator<Item = &Frame> {
-        std::iter::once(&self.frame).chain(self.outer.iter().rev())
-    }
-
-    fn require(&mut self, mut alternatives: Vec<Way>) {
-        match alternatives.len() {
-            0 => {}
-            1 => alternatives.pop().into_iter().flatten().for_each(|entry| self.insert(entry)),
-            _ => {
-                for entry in alternatives.iter().flatten() {
-                    self.all.count(entry.subject, 1);
-                }
-                self.frame.branches.push(alternatives);
-            }
-        }
-    }
-
-    // === Statements ===
-
-    fn equality_or_element(&mut self, a: &Term, b: &Term) {
-        if !self.element(a, b) && !self.element(b, a) {
-            self.equality(a, b);
-        }
-    }
-
-    fn equality(&mut self, a: &Term, b: &Term) {
-        if !self.equality_of(a, b) {
-            self.equality_of(b, a);
-        }
-    }
-
-    fn equality_of(&mut self, a: &Term, b: &Term) -> bool {
-        match &a.kind {
-            TermKind::Var(var) => {
-                let value = b.to_value().or_else(|| b.as_var().and_then(|other| self.constant(other)).cloned());
-                if let Some(value) = value.filter(|_| var.as_str() != ANY) {
-                    self.frame.constants.insert(var.clone(), value);
-                }
-                let (Some(wanted), Some(subject)) = (Wanted::of(b), self.subject_of_var(var)) else { return false };
-                self.insert_at(subject, wanted);
-                true
-            }
-            TermKind::Ref(reference) => {
-                let Some(subject) = self.subject(reference) else { return false };
-                let constant = b.as_var().and_then(|var| self.constant(var));
-                let Some(wanted) = constant.map(Wanted::of_value).or_else(|| Wanted::of(b)) else { return false };
-                self.insert_at(subject, wanted);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// `input.xs[_] == "a"`: what lies there has this element.
-    fn element(&mut self, a: &Term, b: &Term) -> bool {
-        let TermKind::Ref(reference) = &a.kind else { return false };
-        let Some((last, prefix)) = reference.split_last() else { return false };
-        if prefix.is_empty()
-            || last.to_value().is_some()
-            || !prefix.iter().skip(1).all(|part| part.to_value().is_some())
-        {
-            return false;
-        }
-        let value = match b.as_var() {
-            Some(var) => self.constant(var).cloned(),
-            None => b.to_value(),
-        };
-        let (Some(value), Some(subject)) = (value.filter(is_scalar), self.subject(prefix)) else { return false };
-        self.insert_at(subject, Wanted::Member(value));
-        true
-    }
-
-    fn glob(&mut self, pattern: &Term, delimiters: &Term, text: &Term) {
-        let TermKind::Array(items) = &delimiters.kind else { return };
-        let Some(texts) = items.iter().map(Term::as_str).collect::<Option<Vec<_>>>() else { return };
-        let delimiters = if texts.is_empty() { ".".to_owned() } else { texts.concat() };
-        let (Some(pattern), Some(var)) = (pattern.as_str(), text.as_var()) else { return };
-        let Some(parts) = glob_parts(pattern, &delimiters) else { return };
-        if let Some(subject) = self.subject_of_var(var) {
-            self.insert_at(subject, Wanted::Parts(parts, Arc::from(delimiters)));
-        }
-    }
-
-    fn member(&mut self, member: &Term, collection: &Term) {
-        if let Some(subject) = member.as_var().and_then(|var| self.subject_of_var(var)) {
-            return self.among(subject, collection);
-        }
-        let constant = member.as_var().and_then(|var| self.constant(var)).cloned().or_else(|| member.to_value());
-        let wanted = match (constant, member.as_var()) {
-            (Some(value), _) if is_scalar(&value) => Wanted::Member(value),
-            (None, Some(var)) => Wanted::Any(var.clone()),
-            _ => return,
-        };
-        if let Some(subject) = self.resolved(collection) {
-            self.insert_at(subject, wanted);
-        }
-    }
-
-    /// What lies there is one of a collection's values.
-    fn among(&mut self, subject: Subject, collection: &Term) {
-        let constant = collection.as_var().and_then(|var| self.constant(var));
-        let members: Option<Vec<Wanted>> = match (constant, &collection.kind) {
-            (Some(Value::Array(items)), _) => Some(items.iter().map(Wanted::of_value).collect()),
-            (Some(Value::Set(items)), _) => Some(items.iter().map(Wanted::of_value).collect()),
-            (Some(Value::Object(object)), _) => Some(object.values().map(Wanted::of_value).collect()),
-            (None, TermKind::Array(items) | TermKind::Set(items)) => Some(items.iter().map(member_of).collect()),
-            (None, TermKind::Object(entries)) => Some(entries.iter().map(|(_, value)| member_of(value)).collect()),
-            _ => None,
-        };
-        // One that isn't known may be anything.
-        let Some(members) = members.filter(|members| !members.iter().any(Wanted::is_var)) else { return };
-        let subject = self.all.intern(subject);
-        let mut members = members.into_iter();
-        if let Some(first) = members.next() {
-            self.insert(Entry { subject, wanted: first });
-        }
-        self.insert_all(subject, members.collect(), Alternated::Values);
-    }
-
-    fn end(&mut self, text: &Term, base: &Term, wanted: fn(Arc<str>) -> Wanted) {
-        let constant = base.as_var().and_then(|var| self.constant(var)).cloned().or_else(|| base.to_value());
-        if let (Some(subject), Some(Value::String(base))) = (self.resolved(text), constant) {
-            self.insert_at(subject, wanted(base));
-        }
-    }
-
-    fn ends(&mut self, text: &Term, base: &Term, wanted: fn(Arc<str>) -> Wanted) {
-        let constant = match base.as_var() {
-            Some(var) => self.constant(var).cloned(),
-            None => base.to_value(),
-        };
-        let Some(subject) = self.resolved(text) else { return };
-        let bases: Vec<Value> = match constant {
-            Some(Value::String(base)) => return self.insert_at(subject, wanted(base)),
-            Some(Value::Array(bases)) => bases.iter().cloned().collect(),
-            Some(Value::Set(bases)) => bases.iter().cloned().collect(),
-            _ => return,
-        };
-        let text = |base: &Value| if let Value::String(base) = base { Some(wanted(Arc::clone(base))) } else { None };
-        let Some(bases) = bases.iter().map(text).collect::<Option<Vec<_>>>() else { return };
-        if !bases.is_empty() {
-            let subject = self.all.intern(subject);
-            self.insert_all(subject, bases, Alternated::Ends);
-        }
-    }
-
-    /// `data.groups.admins[input.user]`: the collection there has this key.
-    fn collection_key(&mut self, reference: &[Term]) -> bool {
-        let Some((key, prefix)) = reference.split_last() else { return false };
-        let is_data = prefix.first().is_some_and(|head| head.is_var("data"));
-        if !is_data || self.is_virtual(prefix) {
-            return false;
-        }
-        let key = match &key.kind {
-            TermKind::Ref(reference) if !self.is_virtual(reference) => path_of(reference),
-            TermKind::Var(var) => self.subject_of_var(var),
-            _ => None,
-        };
-        let (Some(key), Some(collection)) = (key, path_of(prefix)) else { return false };
-        let known = self.all.intern(key.clone());
-        self.all.count(known, 1);
-        self.frame.memberships.push(Membership { key, collection });
-        true
-    }
-
-    // === Subjects ===
-
-    /// What a reference to `input` or to data that no rule makes is about. It may begin with a variable that stands for
-    /// such a reference.
-    fn subject(&self, reference: &[Term]) -> Option<Subject> {
-        let (head, rest) = reference.split_first()?;
-        let var = head.as_var()?;
-        if matches!(var.as_str(), "input" | "data") {
-            return if self.is_virtual(reference) { None } else { path_of(reference) };
-        }
-        let rest: Vec<Value> = rest.iter().map(Term::to_value).collect::<Option<_>>()?;
-        match self.subject_of_var(var)? {
-            Subject::Input(path) => Some(Subject::Input(path.iter().cloned().chain(rest).collect())),
-            Subject::Data(path) => {
-                let path: Box<[Value]> = path.iter().cloned().chain(rest).collect();
-                if self.is_virtual_path(&path) { None } else { Some(Subject::Data(path)) }
-            }
-            Subject::Argument(_) => None,
-        }
-    }
-
-    /// The same for a term that may be a variable.
-    fn resolved(&self, term: &Term) -> Option<Subject> {
-        match &term.kind {
-            TermKind::Ref(reference)
-                if reference.first().is_some_and(|head| head.is_var("input") || head.is_var("data")) =>
-            {
-                self.subject(reference)
-            }
-            TermKind::Var(var) => match self.subject_of_var(var)? {
-                Subject::Argument(_) => None,
-                subject => Some(subject),
-            },
-            _ => None,
-        }
-    }
-
-    /// What a variable stands for: the reference that it was first made equal to, or a parameter.
-    fn subject_of_var(&self, var: &Var) -> Option<Subject> {
-        if let Some(subject) = self.frames().find_map(|frame| frame.entries.subject_of(var)) {
-            return self.all.subjects.get(subject).cloned();
-        }
-        let at = self.args.iter().position(|arg| arg.as_var() == Some(var))?;
-        u32::try_from(at).ok().map(Subject::Argument)
-    }
-
-    fn is_virtual(&self, reference: &[Term]) -> bool {
-        if !reference.first().is_some_and(|head| head.is_var("data")) {
-            return false;
-        }
-        self.is_virtual_path(&reference.iter().skip(1).map_while(Term::to_value).collect::<Vec<_>>())
-    }
-
-    fn is_virtual_path(&self, path: &[Value]) -> bool {
-        let mut at = RuleTree::ROOT;
-        for key in path {
-            match self.all.tree.child(at, key) {
-                None => return false,
-                Some(child) if self.all.tree.node(child).is_some_and(|node| !node.rules.is_empty()) => return true,
-                Some(child) => at = child,
-            }
-        }
-        true
-    }
-
-    /// The term with variables in its reference replaced by the scalars that they have.
-    fn plugged(&self, term: &Term) -> Term {
-        let TermKind::Ref(parts) = &term.kind else { return term.clone() };
-        let plug = |(at, part): (usize, &Term)| {
-            let value = part.as_var().filter(|_| at > 0).and_then(|var| self.constant(var));
-            match value.filter(|value| is_scalar(value)) {
-                Some(value) => Term::new(part.location, scalar_term(value)),
-                None => part.clone(),
-            }
-        };
-        Term::new(term.location, TermKind::Ref(parts.iter().enumerate().map(plug).collect()))
-    }
-
-    // === Entries ===
-
-    fn insert_at(&mut self, subject: Subject, wanted: Wanted) {
-        let subject = self.all.intern(subject);
-        self.insert(Entry { subject, wanted });
-    }
-
-    fn insert(&mut self, entry: Entry) {
-        let subject = entry.subject;
-        let Inserted { is_first, alternated } = self.frame.entries.insert(entry);
-        self.all.alternate(subject, alternated);
-        if is_first {
-            self.all.count(subject, 1);
-        }
-    }
-
-    fn insert_all(&mut self, subject: usize, wanted: Vec<Wanted>, how: Alternated) {
-        self.all.count(subject, wanted.len());
-        if self.frame.entries.insert_all(subject, wanted) {
-            self.all.alternate(subject, how);
-        }
-    }
-}
-
-/// A member of a collection that is written out.
-fn member_of(term: &Term) -> Wanted {
-    match &term.kind {
-        TermKind::Var(var) => Wanted::Any(var.clone()),
-        TermKind::Array(items) => Wanted::Array(items.iter().map(scalar_value).collect()),
-        _ => match scalar_value(term) {
-            Some(value) => Wanted::Value(value),
-            None => Wanted::Composite(Value::Null),
-        },
-    }
-}
-
-/// The path of a reference whose parts are constants.
-fn path_of(reference: &[Term]) -> Option<Subject> {
-    let (head, rest) = reference.split_first()?;
-    let path: Box<[Value]> = rest.iter().map(Term::to_value).collect::<Option<_>>()?;
-    match head.as_var()?.as_str() {
-        "input" => Some(Subject::Input(path)),
-        "data" => Some(Subject::Data(path)),
-        _ => None,
-    }
-}
-
-fn scalar_term(value: &Value) -> TermKind {
-    match value {
-        Value::Bool(value) => TermKind::Bool(*value),
-        Value::Number(number) => TermKind::Number(number.clone()),
-        Value::String(text) => TermKind::String(Arc::clone(text)),
-        _ => TermKind::Null,
-    }
-}
-
-/// What the parts of a text have to be for a pattern to match; none if the pattern has more than plain parts and `*`.
-fn glob_parts(pattern: &str, delimiters: &str) -> Option<Vec<Option<Value>>> {
-    let part = |part: String| {
-        if part == "*" {
-            return Some(None);
-        }
-        let mut escaped = false;
-        for char in part.chars() {
-            match char {
-                '\\' => {
-                    escaped = !escaped;
-                    continue;
-                }
-                '[' | '?' | '{' | '*' if !escaped => return None,
-                _ => {}
-            }
-            escaped = false;
-        }
-        Some(Some(Value::from(part)))
-    };
-    split(pattern, delimiters).into_iter().map(part).collect()
 }
 
 /// A text in parts between delimiters that aren't escaped.
