@@ -44,7 +44,7 @@ check_rooms() {
   done
 }
 
-# A room's own tests may use other rooms too, but nothing uses `tests`, `conformance` and `benches`.
+# A room's own tests may use other rooms too, but nothing uses `tests`, `conformance`, `differential` and `benches`.
 check_arrows() {
   local query arrows from to kind
   # shellcheck disable=SC2016 # the $ is jq's
@@ -54,7 +54,7 @@ check_arrows() {
   while read -r from to kind; do
     case $kind:$to in
       :) ;;
-      *:tests | *:conformance | *:benches) complain "$from uses $to: nothing may" ;;
+      *:tests | *:conformance | *:differential | *:benches) complain "$from uses $to: nothing may" ;;
       dev:*) ;;
       *) [[ " ${may_use[$from]-} " == *" $to "* ]] || complain "$from uses $to: it may use only '${may_use[$from]-}'" ;;
     esac
