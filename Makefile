@@ -14,6 +14,8 @@ DEMO_ARGS ?=
 CONFORMANCE_ARGS ?=
 # Arguments for `make differential`: --seed, --vectors.
 DIFFERENTIAL_ARGS ?=
+# Arguments for `make bench-peers`: --quick, --rows.
+BENCH_ARGS ?=
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 60
 # Real policies and answers that some tests read. Absolute, because Cargo runs each test in its crate's folder.
@@ -127,6 +129,10 @@ deny: ## Licences, advisories and banned crates (needs cargo-deny)
 .PHONY: bench
 bench: setup ## Run the benchmarks (see benches/README.md)
 	@cargo bench -p meshguard-benches
+
+.PHONY: bench-peers
+bench-peers: setup ## Ours beside regorus, Cedar, OPA and AGT: benches/RESULTS.md (BENCH_ARGS=--quick)
+	@scripts/bench-peers.sh $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Delete what Cargo built here; the RocksDB archive stays

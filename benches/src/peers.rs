@@ -1,10 +1,12 @@
 //! regorus by itself: what a host reaches that links it and no more.
 
+use std::num::NonZero;
+
 use anyhow::{anyhow, bail};
 use meshguard_engine::{Bundle, DEFAULT_ENTRYPOINT};
-use regorus::Value;
 use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::vm::RegoVM;
+use regorus::{PolicyLengthConfig, Value};
 
 /// regorus' interpreter, prepared.
 pub struct Interpreter(regorus::Engine);
@@ -65,6 +67,12 @@ impl Rvm {
 
 fn loaded(bundle: &Bundle) -> anyhow::Result<regorus::Engine> {
     let mut engine = regorus::Engine::new();
+    // What a bundle may hold is bounded when it is read.
+    engine.set_policy_length_config(PolicyLengthConfig {
+        max_col: NonZero::<u32>::MAX,
+        max_file_bytes: NonZero::<usize>::MAX,
+        max_lines: NonZero::<usize>::MAX,
+    });
     for (path, body) in &bundle.files {
         let text = || Ok::<_, anyhow::Error>(std::str::from_utf8(body)?.to_owned());
         match path.as_str() {
