@@ -50,7 +50,7 @@ fn a_policy_says_allow_deny_or_require_approval() {
     assert_eq!((allow.verdict.rule.as_deref(), allow.source, allow.certain), (Some("reads"), Source::Local, true));
     let approval = engine.decide(&Request::new("agent-7", "pay"));
     assert_eq!(approval.effect(), Effect::RequireApproval);
-    assert_eq!(approval.verdict.approval.unwrap().approvers, ["cfo"]);
+    assert_eq!(approval.verdict.approval.as_ref().unwrap().approvers, ["cfo"]);
     let deny = engine.decide(&Request::new("agent-7", "shell.exec"));
     assert_denied(&deny, ReasonCode::Policy, true);
     assert_eq!(deny.reasons()[0].message, "nothing allows this");

@@ -22,13 +22,14 @@ use meshguard_engine::store::{Batch, Durability, Entry, FloorFiles, MemoryStore,
 use meshguard_engine::{Bundle, Error, Refusal, RemoteData, SignedBundle, Target, VerifiedBundle};
 
 /// Codes that only come of what a test here can't bring about, and where else they are asserted, if they can be at all.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     // A panic of the compiler.
     ("panic", "engine/src/eval/fault.rs"),
     // No thread can be started.
     ("thread", ""),
     // A bug of ours that nobody knows.
     ("internal", ""),
+    ("ways_differ", ""),
 ];
 
 /// How each of the others comes about, and what its message must say.

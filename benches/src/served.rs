@@ -19,8 +19,9 @@ use crate::case::Case;
 /// Whose policies these are.
 pub const TENANT: &str = "acme";
 
-/// Decisions measured in one go: half of what the engine queues, so that none of them waits for the journal's thread.
-const ROUND: u64 = 8 * 1024;
+/// Decisions measured in one go: half of what the engine queues of one thread, so that none of them waits for the
+/// journal's thread.
+const ROUND: u64 = 2 * 1024;
 
 /// How long the journal's thread may take for a round, at most.
 const PATIENCE: Duration = Duration::from_secs(30);

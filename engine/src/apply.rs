@@ -221,7 +221,8 @@ impl Engine {
 
     fn snapshot(&self, bundle: &VerifiedBundle, program: Program, origin: Origin) -> Snapshot {
         let (wall, boot) = (self.clock.wall_ms(), self.clock.boot_ms());
-        Snapshot::signed(bundle.manifest(), bundle.revision(), program, origin, wall, boot)
+        let plain = self.recorder.plain_list(&program.settings().plain);
+        Snapshot::signed(bundle.manifest(), bundle.revision(), program, plain, origin, wall, boot)
     }
 
     fn check_manifest(&self, envelope: Envelope) -> Result<VerifiedManifest, Refusal> {

@@ -1,9 +1,8 @@
 //! Time comes in through here, so that tests and simulation own it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Instant;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_getres, clock_gettime};
 
 /// What time it is, three ways.
 pub trait Clock: Send + Sync {
@@ -15,18 +14,50 @@ pub trait Clock: Send + Sync {
 
     /// Nanoseconds since some fixed point, for measuring how long something took.
     fn elapsed_ns(&self) -> u64;
+
+    /// All three, for who needs more than one and is in a hurry.
+    fn now(&self) -> Now {
+        Now { wall_ms: self.wall_ms(), boot_ms: self.boot_ms(), elapsed_ns: self.elapsed_ns() }
+    }
+}
+
+/// A moment, by each of a [`Clock`]'s readings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Now {
+    /// See [`Clock::wall_ms`].
+    pub wall_ms: i64,
+    /// See [`Clock::boot_ms`].
+    pub boot_ms: u64,
+    /// See [`Clock::elapsed_ns`].
+    pub elapsed_ns: u64,
+}
+
+impl Now {
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) fn wall_ns(&self) -> i64 {
+        self.wall_ms.saturating_mul(1_000_000)
+    }
 }
 
 /// The machine's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    start: Instant,
+    start_ns: u64,
+    /// The wall clock for [`Clock::now`].
+    quick_wall: ClockId,
 }
+
+/// The coarsest wall clock that is good enough for a decision, in nanoseconds.
+const COARSEST_NS: i64 = 10_000_000;
 
 impl SystemClock {
     /// A clock whose `elapsed_ns` starts now.
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        // The coarse clock stands still between two ticks of the kernel, and takes a quarter of the time to read.
+        let resolution = clock_getres(ClockId::RealtimeCoarse);
+        let is_fine = resolution.tv_sec == 0 && (1..=COARSEST_NS).contains(&resolution.tv_nsec);
+        let quick_wall = if is_fine { ClockId::RealtimeCoarse } else { ClockId::Realtime };
+        Self { start_ns: boot_ns(), quick_wall }
     }
 }
 
@@ -38,20 +69,40 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn wall_ms(&self) -> i64 {
-        let now = clock_gettime(ClockId::Realtime);
-        now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
+        wall_ms(ClockId::Realtime)
     }
 
     fn boot_ms(&self) -> u64 {
-        // CLOCK_BOOTTIME counts suspend; `Instant` (CLOCK_MONOTONIC) doesn't, and a laptop that slept a night would
-        // wake with a bundle that still looks fresh.
-        let now = clock_gettime(ClockId::Boottime);
-        u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec / 1_000_000).unwrap_or(0)
+        boot_ns() / 1_000_000
     }
 
     fn elapsed_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        boot_ns().saturating_sub(self.start_ns)
     }
+
+    /// Two readings; the wall clock may be behind [`wall_ms`](Clock::wall_ms) by a tick of the kernel, at most 10 ms.
+    fn now(&self) -> Now {
+        let boot_ns = boot_ns();
+        Now {
+            wall_ms: wall_ms(self.quick_wall),
+            boot_ms: boot_ns / 1_000_000,
+            elapsed_ns: boot_ns.saturating_sub(self.start_ns),
+        }
+    }
+}
+
+fn wall_ms(clock: ClockId) -> i64 {
+    let now = clock_gettime(clock);
+    now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
+}
+
+/// Nanoseconds since boot, for five centuries.
+fn boot_ns() -> u64 {
+    // CLOCK_BOOTTIME counts suspend; `Instant` (CLOCK_MONOTONIC) doesn't, and a laptop that slept a night would
+    // wake with a bundle that still looks fresh.
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// A clock that moves only when told to.
@@ -98,5 +149,30 @@ impl Clock for ManualClock {
 
     fn elapsed_ns(&self) -> u64 {
         self.boot_ms().saturating_mul(1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_agree() {
+        let clock = SystemClock::new();
+        let before = (clock.wall_ms(), clock.boot_ms(), clock.elapsed_ns());
+        let now = clock.now();
+        let after = (clock.wall_ms(), clock.boot_ms(), clock.elapsed_ns());
+        let coarsest_ms = COARSEST_NS / 1_000_000;
+        assert!(before.0 - coarsest_ms <= now.wall_ms && now.wall_ms <= after.0, "{before:?} {now:?} {after:?}");
+        assert!(before.1 <= now.boot_ms && now.boot_ms <= after.1, "{before:?} {now:?} {after:?}");
+        assert!(before.2 <= now.elapsed_ns && now.elapsed_ns <= after.2, "{before:?} {now:?} {after:?}");
+    }
+
+    #[test]
+    fn a_manual_clocks_readings_move_together() {
+        let clock = ManualClock::at(1_000);
+        clock.advance_ms(5);
+        let now = clock.now();
+        assert_eq!(now, Now { wall_ms: 1_005, boot_ms: clock.boot_ms(), elapsed_ns: clock.elapsed_ns() });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::audit::JournalLimit;
 use crate::bundle::Bundle;
@@ -39,6 +40,7 @@ pub struct EngineBuilder {
     pub(crate) journal_limit: JournalLimit,
     pub(crate) unsigned: Option<Bundle>,
     pub(crate) authority: bool,
+    pub(crate) counted: Option<Arc<AtomicU64>>,
 }
 
 impl EngineBuilder {
@@ -57,6 +59,7 @@ impl EngineBuilder {
             journal_limit: JournalLimit::ForgetOldest(DEFAULT_RECORDS),
             unsigned: None,
             authority: false,
+            counted: None,
         }
     }
 
@@ -140,6 +143,16 @@ impl EngineBuilder {
     #[must_use]
     pub fn unsigned_bundle(mut self, bundle: Bundle) -> Self {
         self.unsigned = Some(bundle);
+        self
+    }
+
+    /// Counts records in `counter` and throws them away, where the journal's writer would write them: for measuring what it
+    /// costs to decide apart from what a store costs. An engine that does this leaves no audit trail.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn count_records(mut self, counter: Arc<AtomicU64>) -> Self {
+        self.counted = Some(counter);
         self
     }
 

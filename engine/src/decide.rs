@@ -4,17 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-
-use crate::audit::{Asked, NotRecorded, Recording};
-use crate::bundle::{BuiltinErrors, DEFAULT_ENTRYPOINT, Defer, Entrypoint, Mode, Revision};
+use crate::audit::{Asked, Event, NotRecorded, PlainId, Question};
+use crate::bundle::{AtLeast, DEFAULT_ENTRYPOINT, Defer, Mode};
+use crate::clock::Now;
 use crate::decision::{Decision, Effect, Reason, ReasonCode, Source, Verdict};
-use crate::digest::Digest;
+use crate::desk::{self, Asking, Page};
 use crate::engine::Engine;
-use crate::error::Error;
-use crate::eval::{Evaluated, Judged, document, judge, read_strict};
+use crate::eval::{Entrypoint, Judged, document};
 use crate::identity::Identity;
+use crate::outcome::Outcome;
 use crate::request::{BadInput, Request};
 use crate::snapshot::Snapshot;
 
@@ -24,112 +22,15 @@ const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
 /// How long a durable record may take before the decision becomes a deny.
 const DURABLE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the engine can say by itself, before anybody else is asked and before it is recorded.
-#[derive(Debug, Clone)]
-#[must_use = "an outcome isn't a decision until it is recorded"]
-pub struct Outcome {
-    verdict: Verdict,
-    certain: bool,
-    /// The allow that fail-open may fall back on, and why the answer isn't certain.
-    open_allow: Option<(Verdict, ReasonCode)>,
-    source: Source,
-    revision: Option<Revision>,
-    program: Option<Digest>,
-    mode: Mode,
-    entrypoint: Entrypoint,
-    policy_age_ms: Option<u64>,
-    plain: Arc<[String]>,
-    started_ns: u64,
-    fail_open: bool,
-}
-
-impl Outcome {
-    /// Whether the answer is the same whatever data isn't held here. If not, the verdict is a deny that says why.
-    #[must_use]
-    pub fn is_certain(&self) -> bool {
-        self.certain
-    }
-
-    /// Whether the remote PDP may be asked: the answer isn't certain, and the entrypoint doesn't forbid it.
-    #[must_use]
-    pub fn may_defer(&self) -> bool {
-        !self.certain && self.entrypoint.defer != Defer::Never
-    }
-
-    /// What it says as it stands.
-    pub fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
-    /// The bundle that was asked.
-    pub fn revision(&self) -> Option<Revision> {
-        self.revision
-    }
-
-    /// The digest of everything in the bundle that decides; two outcomes of different programs aren't comparable.
-    pub fn program(&self) -> Option<Digest> {
-        self.program
-    }
-
-    /// The remote PDP answered, from the revision that it names.
-    pub fn answered(mut self, verdict: Verdict, revision: Option<Revision>) -> Self {
-        if revision.is_some() && revision != self.revision {
-            // A signed bundle may relax its own decisions, not another's.
-            self.mode = Mode::Enforce;
-        }
-        self.verdict = verdict;
-        self.revision = revision.or(self.revision);
-        self.source = Source::Remote;
-        self.certain = true;
-        self
-    }
-
-    /// The remote PDP gave no answer: deny, and say why after the reasons for asking it.
-    pub fn unanswered(mut self, reason: Reason) -> Self {
-        self.verdict.reasons.push(reason);
-        self.source = Source::FailureMode;
-        self
-    }
-
-    /// Whether fail-open may apply at all: a verified bundle is in hand, and either it allows and is merely too old, or it
-    /// allows or denies depending on data that isn't held. Where it may ask for an approval, or allow in more than one
-    /// way, nobody could say what was allowed.
-    #[must_use]
-    pub fn may_fail_open(&self) -> bool {
-        !self.certain && self.revision.is_some() && self.open_allow.is_some()
-    }
-
-    /// Fail-open applies: what the policy allowed or may allow, with its obligations; a deny as before where it may not
-    /// apply. Its record is durable before the decision is returned.
-    pub fn failed_open(mut self, reason: Reason) -> Self {
-        let Some((mut allow, why)) = self.open_allow.take() else { return self.unanswered(reason) };
-        allow.reasons.push(why.into());
-        allow.reasons.push(reason);
-        allow.reasons.push(ReasonCode::FailOpen.into());
-        self.verdict = allow;
-        self.source = Source::FailureMode;
-        self.fail_open = true;
-        self
-    }
-}
-
-/// What a rule says about an input, for hosts that bring their own input shape.
-#[derive(Debug, Clone, Serialize)]
-pub struct Evaluation {
-    /// The rule's value, as JSON in which numbers stand as they were written and sets are arrays; none when it is undefined
-    /// or not known.
-    pub value: Option<Box<RawValue>>,
-    /// Whether that is so whatever data isn't held here.
-    pub certain: bool,
-    /// What it is as a decision.
-    pub verdict: Verdict,
-    /// Whether the decision is the same whatever data isn't held here. Certain more often than the value: what doesn't
-    /// allow, denies.
-    pub verdict_certain: bool,
-    /// The bundle that was asked.
-    pub revision: Option<Revision>,
-    /// How long it took, in nanoseconds.
-    pub ns: u64,
+/// What of a question isn't for policies alone to read.
+#[derive(Clone, Copy, Default)]
+struct Heading<'q> {
+    tenant: &'q str,
+    entrypoint: &'q str,
+    request_id: &'q str,
+    at_least: Option<AtLeast>,
+    /// Who the credential says is asking.
+    identity: Option<&'q Identity>,
 }
 
 impl Engine {
@@ -141,170 +42,192 @@ impl Engine {
     }
 
     /// Decides upon a request as JSON; one that can't be read is denied with the reason `bad_input`.
-    pub fn decide_json(&self, request: &[u8]) -> Decision {
-        let reason = match contained(|| Request::from_json(request)) {
-            Some(Ok(request)) => return self.decide(&request),
-            Some(Err(error)) => Reason::new(ReasonCode::BadInput, error.to_string()),
-            None => ReasonCode::Panic.into(),
-        };
-        self.record(&Request::default(), self.refusal(Verdict::deny(reason)))
+    pub fn decide_json(&self, json: &[u8]) -> Decision {
+        match contained(|| self.decide_scanned(json)) {
+            Some(Some(decision)) => decision,
+            Some(None) => self.decide_read(json),
+            None => self.unreadable(json, ReasonCode::Panic.into()),
+        }
+    }
+
+    /// Decides while the bytes are read, once, and only what the policy asks about is kept. None for whatever is unusual or
+    /// wrong about them: nothing has been decided then.
+    fn decide_scanned(&self, json: &[u8]) -> Option<Decision> {
+        let now = self.clock.now();
+        // INVARIANT (one revision per decision): the only load, held to the end.
+        let guard = self.current.load();
+        let snapshot = guard.as_deref()?;
+        desk::with(|desk| {
+            let Page { names, mut fields } = desk.read(&snapshot.program, json)?;
+            let parts = names.parts();
+            let heading = Heading {
+                tenant: &names.tenant_id,
+                entrypoint: &names.entrypoint,
+                request_id: &names.request_id,
+                at_least: None,
+                identity: self.identity.as_deref(),
+            };
+            let outcome = self.outcome_of(&now, Some(snapshot), &heading, |snapshot, entrypoint| {
+                let identity = self.identity_of(&now, None, &names.actor_id);
+                let asking = Asking { tenant: &self.tenant, identity };
+                desk.judge_page((&snapshot.program, entrypoint), now.wall_ns(), asking, &parts, &mut fields)
+            });
+            let decision = self.recorded(&heading, Question::Json(json), outcome);
+            desk.put_back(fields);
+            Some(decision)
+        })
+    }
+
+    fn decide_read(&self, json: &[u8]) -> Decision {
+        match contained(|| Request::from_json(json)) {
+            Some(Ok(request)) => self.recorded(&self.heading(&request), Question::Json(json), self.outcome(&request)),
+            Some(Err(error)) => self.unreadable(json, Reason::new(ReasonCode::BadInput, error.to_string())),
+            None => self.unreadable(json, ReasonCode::Panic.into()),
+        }
+    }
+
+    fn unreadable(&self, json: &[u8], reason: Reason) -> Decision {
+        let outcome = self.refusal(&self.clock.now(), Verdict::deny(reason));
+        self.recorded(&Heading::default(), Question::Json(json), outcome)
     }
 
     /// What the engine can say by itself. Not recorded: pass it to [`record`](Self::record), as it is or after the remote
     /// PDP or the failure mode spoke.
     pub fn outcome(&self, request: &Request) -> Outcome {
-        contained(|| self.outcome_of(request)).unwrap_or_else(|| self.refusal(Verdict::deny(ReasonCode::Panic)))
+        let now = self.clock.now();
+        contained(|| {
+            // INVARIANT (one revision per decision): the only load, held to the end.
+            let guard = self.current.load();
+            let heading = self.heading(request);
+            self.outcome_of(&now, guard.as_deref(), &heading, |snapshot, entrypoint| {
+                self.judged(&now, snapshot, entrypoint, request)
+            })
+        })
+        .unwrap_or_else(|| self.refusal(&now, Verdict::deny(ReasonCode::Panic)))
     }
 
-    fn outcome_of(&self, request: &Request) -> Outcome {
-        let started_ns = self.clock.elapsed_ns();
-        if self.opened.is_past() {
-            return Outcome { started_ns, ..self.refusal(Verdict::deny(ReasonCode::Forked)) };
+    fn heading<'q>(&'q self, request: &'q Request) -> Heading<'q> {
+        Heading {
+            tenant: &request.tenant_id,
+            entrypoint: &request.entrypoint,
+            request_id: &request.request_id,
+            at_least: request.at_least_revision,
+            identity: request.identity.as_deref().or(self.identity.as_deref()),
         }
-        // INVARIANT (one revision per decision): the only load, held to the end.
-        let guard = self.current.load();
-        let Some(snapshot) = guard.as_deref() else {
-            return Outcome { started_ns, certain: false, ..self.refusal(Verdict::deny(ReasonCode::NoBundle)) };
+    }
+
+    /// Everything that comes before the policy and after it.
+    fn outcome_of(
+        &self,
+        now: &Now,
+        snapshot: Option<&Snapshot>,
+        heading: &Heading<'_>,
+        judge: impl FnOnce(&Snapshot, &Entrypoint) -> Result<Judged, BadInput>,
+    ) -> Outcome {
+        if self.opened.is_past() {
+            return self.refusal(now, Verdict::deny(ReasonCode::Forked));
+        }
+        let Some(snapshot) = snapshot else {
+            return Outcome { certain: false, ..self.refusal(now, Verdict::deny(ReasonCode::NoBundle)) };
         };
-        let path = if request.entrypoint.is_empty() { DEFAULT_ENTRYPOINT } else { request.entrypoint.as_str() };
-        let age = self.age_ms();
-        let mut outcome = Outcome {
+        let path = if heading.entrypoint.is_empty() { DEFAULT_ENTRYPOINT } else { heading.entrypoint };
+        let age = self.age_ms(now);
+        let held = |verdict, certain, entrypoint: Option<&Entrypoint>| Outcome {
+            verdict,
+            certain,
+            open_allow: None,
+            source: Source::Local,
             revision: snapshot.revision,
             program: Some(snapshot.program.digest()),
+            mode: Mode::Enforce,
+            defer: entrypoint.map(|entrypoint| entrypoint.asked.defer).unwrap_or_default(),
+            durable: entrypoint.is_some_and(|entrypoint| entrypoint.asked.durable),
             policy_age_ms: age,
-            plain: Arc::clone(&snapshot.plain),
-            started_ns,
-            ..self.refusal(Verdict::deny(ReasonCode::UnknownEntrypoint))
+            plain: snapshot.plain,
+            started_ns: now.elapsed_ns,
+            fail_open: false,
         };
-        let Some(entrypoint) = snapshot.entrypoint(path) else {
-            return outcome;
+        let refused = |reason: Reason, certain, entrypoint| held(Verdict::deny(reason).into(), certain, entrypoint);
+        let Some(entrypoint) = snapshot.program.entrypoint(path) else {
+            return refused(ReasonCode::UnknownEntrypoint.into(), true, None);
         };
-        outcome.entrypoint = entrypoint.clone();
-        if !request.tenant_id.is_empty() && request.tenant_id != self.tenant {
-            outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, "the request names another tenant"));
-            return outcome;
+        if !heading.tenant.is_empty() && heading.tenant != self.tenant {
+            let reason = Reason::new(ReasonCode::BadInput, "the request names another tenant");
+            return refused(reason, true, Some(entrypoint));
         }
-        if let Some(reason) = self.doubt(snapshot, path, entrypoint, request) {
-            outcome.verdict = Verdict::deny(reason);
-            outcome.certain = false;
-            return outcome;
+        if let Some(reason) = self.doubt(now, snapshot, entrypoint, heading) {
+            return refused(reason.into(), false, Some(entrypoint));
         }
-        let evaluation = match document(request, &self.tenant, self.identity_of(request)) {
-            Ok(input) => snapshot.program.evaluate(path, Some(&input), self.now_ns()),
+        let Judged { verdict, certain, possible_allow } = match judge(snapshot, entrypoint) {
+            Ok(judged) => judged,
             Err(error) => {
-                outcome.verdict = Verdict::deny(Reason::new(ReasonCode::BadInput, error.to_string()));
-                return outcome;
+                return refused(Reason::new(ReasonCode::BadInput, error.to_string()), true, Some(entrypoint));
             }
         };
+        let mut outcome = held(verdict, certain, Some(entrypoint));
         outcome.mode = snapshot.mode();
-        let Judged { verdict, certain, possible_allow } = judge(evaluation, entrypoint.builtin_errors);
-        outcome.verdict = verdict;
-        outcome.certain = certain;
         outcome.open_allow = possible_allow.map(|allow| (allow, ReasonCode::RemoteData));
         // A stale deny binds; a stale allow doesn't, where the entrypoint sets a limit.
-        let too_old = entrypoint.max_staleness_ms.is_some_and(|limit| age.is_none_or(|age| age > limit));
+        let too_old = entrypoint.asked.max_staleness_ms.is_some_and(|limit| age.is_none_or(|age| age > limit));
         if too_old && outcome.certain && outcome.verdict.effect == Effect::Allow {
-            let stale = Verdict::deny(ReasonCode::Stale);
+            let stale = Verdict::deny(ReasonCode::Stale).into();
             outcome.open_allow = Some((std::mem::replace(&mut outcome.verdict, stale), ReasonCode::Stale));
             outcome.certain = false;
         }
         outcome
     }
 
+    /// What the policy says about a request that was built.
+    fn judged(
+        &self,
+        now: &Now,
+        snapshot: &Snapshot,
+        entrypoint: &Entrypoint,
+        request: &Request,
+    ) -> Result<Judged, BadInput> {
+        request.check()?;
+        let identity = self.identity_of(now, request.identity.as_deref(), &request.actor.id);
+        let asking = Asking { tenant: &self.tenant, identity };
+        let policy = (&snapshot.program, entrypoint);
+        desk::with(|desk| {
+            desk.judge(policy, now.wall_ns(), asking, &request.parts(), &request.context, || {
+                document(request, &self.tenant, identity)
+            })
+        })
+    }
+
     /// Gives an outcome its id and records it, once. A decision that can't be recorded is a deny.
     pub fn record(&self, request: &Request, outcome: Outcome) -> Decision {
-        let mut decision = self.decision(request, &outcome);
+        self.recorded(&self.heading(request), Question::Built(request), outcome)
+    }
+
+    fn recorded(&self, heading: &Heading<'_>, question: Question<'_>, outcome: Outcome) -> Decision {
+        let mut decision = self.decision(heading, &outcome);
         if self.opened.is_past() {
             // The journal is the parent's. What must be recorded is denied; the rest says that it isn't.
-            if outcome.entrypoint.durable || outcome.fail_open {
-                decision.verdict = Verdict::deny(ReasonCode::Forked);
+            if outcome.durable || outcome.fail_open {
+                decision.verdict = Verdict::deny(ReasonCode::Forked).into();
             }
             decision.recorded = false;
             return decision;
         }
-        let asked =
-            Asked { identity: request.identity.clone().or_else(|| self.identity.clone()), plain: outcome.plain };
-        let recording = contained(|| match outcome.fail_open {
-            true => Recording::fail_open(&decision, request, &asked),
-            false => Recording::decision(&decision, request, asked),
-        });
-        let recorded = match recording {
-            None => Err(NotRecorded),
-            Some(recording) if outcome.fail_open || outcome.entrypoint.durable => {
-                self.recorder.record_durably(recording, DURABLE_PATIENCE)
+        let asked = Asked { identity: heading.identity, plain: outcome.plain };
+        let recorded = contained(|| {
+            if !outcome.fail_open && !outcome.durable {
+                return self.recorder.record(&decision, question, &asked);
             }
-            Some(recording) => self.recorder.record(recording),
-        };
+            let record = Box::new(self.recorder.masked(&decision, question, &asked));
+            let event = if outcome.fail_open { Event::FailOpen(record) } else { Event::Decision(record) };
+            self.recorder.record_durably(event, decision.at_ms, DURABLE_PATIENCE)
+        })
+        .unwrap_or(Err(NotRecorded));
         if recorded == Err(NotRecorded) {
-            decision.verdict = Verdict::deny(ReasonCode::AuditUnavailable);
+            decision.verdict = Verdict::deny(ReasonCode::AuditUnavailable).into();
             decision.would_be_effect = None;
             decision.recorded = false;
         }
-        self.counters.count(decision.verdict.effect, outcome.certain);
+        self.recorder.count(decision.verdict.effect, outcome.certain);
         decision
-    }
-
-    /// Evaluates a rule by path over any input document, as OPA would, and doesn't record it.
-    ///
-    /// With [`BuiltinErrors::Deny`] an error of a builtin is an error, as in OPA's strict mode; else it makes its statement
-    /// undefined, as in OPA's default mode.
-    ///
-    /// # Errors
-    /// No bundle is held, it is withdrawn or expired, the input isn't strict JSON, or the evaluation raised an error;
-    /// [`Error::Evaluation`] has OPA's code where OPA raises it as well.
-    pub fn evaluate(&self, path: &str, input: &str, errors: BuiltinErrors) -> Result<Evaluation, Error> {
-        contained(|| self.evaluation(path, input, errors))
-            .unwrap_or_else(|| Err(Error::Internal("the evaluator panicked".into())))
-    }
-
-    fn evaluation(&self, path: &str, input: &str, errors: BuiltinErrors) -> Result<Evaluation, Error> {
-        let started = self.clock.elapsed_ns();
-        let refuse = |code: ReasonCode, detail: &str| Err(Error::evaluation(code.as_str(), detail));
-        if self.opened.is_past() {
-            return refuse(ReasonCode::Forked, "this process was forked after opening; open an engine of its own");
-        }
-        let guard = self.current.load();
-        let Some(snapshot) = guard.as_deref() else {
-            return refuse(ReasonCode::NoBundle, "no bundle is held; load one, or connect to a control plane");
-        };
-        if self.live.is_withdrawn() || self.is_expired(snapshot) {
-            return refuse(ReasonCode::Expired, "the bundle is expired or withdrawn; see the status");
-        }
-        let input = read_strict(input).map_err(|e| Error::evaluation(ReasonCode::BadInput.as_str(), e.to_string()))?;
-        let evaluation = snapshot.program.evaluate(path, Some(&input), self.now_ns());
-        if errors == BuiltinErrors::Deny
-            && let Some(error) = &evaluation.swallowed
-        {
-            return Err(Error::evaluation(error.code, error.to_string()));
-        }
-        let value = match &evaluation.value {
-            Evaluated::Value(value) => {
-                // `to_number("007")` is a number, but none of JSON's.
-                let json = RawValue::from_string(value.to_json());
-                Some(json.map_err(|e| {
-                    Error::evaluation(ReasonCode::Unsupported.as_str(), format!("the value is no JSON: {e}"))
-                })?)
-            }
-            Evaluated::Undefined | Evaluated::Unknown { .. } => None,
-            Evaluated::Conflict(text) => return Err(Error::evaluation("eval_conflict_error", text.clone())),
-            Evaluated::Unsupported(text) => {
-                return Err(Error::evaluation(ReasonCode::Unsupported.as_str(), text.clone()));
-            }
-            Evaluated::Budget(what) => {
-                return Err(Error::evaluation(ReasonCode::Budget.as_str(), format!("took more than it may: {what}")));
-            }
-            Evaluated::Panic => return Err(Error::Internal("the evaluator panicked".into())),
-        };
-        let may_raise = evaluation.may_halt || (errors == BuiltinErrors::Deny && evaluation.may_swallow);
-        let certain = !matches!(evaluation.value, Evaluated::Unknown { .. }) && !may_raise;
-        let errors = snapshot.entrypoint(path).map_or_else(BuiltinErrors::default, |asked| asked.builtin_errors);
-        let Judged { verdict, certain: verdict_certain, .. } = judge(evaluation, errors);
-        let ns = self.clock.elapsed_ns().saturating_sub(started);
-        Ok(Evaluation { value, certain, verdict, verdict_certain, revision: snapshot.revision, ns })
-    }
-
-    fn now_ns(&self) -> i64 {
-        self.clock.wall_ms().saturating_mul(1_000_000)
     }
 
     /// The Rego `input` that is made of `request`, as JSON: what to show whoever asks why.
@@ -312,77 +235,85 @@ impl Engine {
     /// # Errors
     /// The request's context isn't strict JSON.
     pub fn input_document(&self, request: &Request) -> Result<String, BadInput> {
-        let document = document(request, &self.tenant, self.identity_of(request))?;
-        Ok(document.to_json())
+        let identity = self.identity_of(&self.clock.now(), request.identity.as_deref(), &request.actor.id);
+        Ok(document(request, &self.tenant, identity)?.to_json())
     }
 
-    /// The verified identity that applies to the actor which `request` names, if any.
-    fn identity_of<'a>(&'a self, request: &'a Request) -> Option<&'a Identity> {
-        let identity = request.identity.as_deref().or(self.identity.as_deref());
-        identity.filter(|identity| identity.applies_to(&self.tenant, &request.actor.id, self.clock.wall_ms()))
+    /// The verified identity that applies to the actor which a request names, if any.
+    fn identity_of<'a>(&'a self, now: &Now, bound: Option<&'a Identity>, actor: &str) -> Option<&'a Identity> {
+        let identity = bound.or(self.identity.as_deref());
+        identity.filter(|identity| identity.applies_to(&self.tenant, actor, now.wall_ms))
     }
 
     /// Why what is held can't be asked this now. These depend on the clock and on live state, so they come before
     /// anything that could be remembered.
-    fn doubt(&self, snapshot: &Snapshot, path: &str, entrypoint: &Entrypoint, request: &Request) -> Option<ReasonCode> {
+    fn doubt(
+        &self,
+        now: &Now,
+        snapshot: &Snapshot,
+        entrypoint: &Entrypoint,
+        heading: &Heading<'_>,
+    ) -> Option<ReasonCode> {
         if self.live.is_withdrawn() {
             return Some(ReasonCode::Withdrawn);
         }
-        if self.is_expired(snapshot) {
+        if self.is_expired(snapshot, now) {
             return Some(ReasonCode::Expired);
         }
-        if request.at_least_revision.is_some_and(|asked| snapshot.revision.is_none_or(|held| held.order() < asked)) {
+        if heading.at_least.is_some_and(|asked| snapshot.revision.is_none_or(|held| held.order() < asked)) {
             return Some(ReasonCode::BelowRequested);
         }
-        if entrypoint.defer == Defer::Always && !self.authority {
+        if entrypoint.asked.defer == Defer::Always && !self.authority {
             return Some(ReasonCode::PolicyDefers);
         }
-        let behind = snapshot.issued_at_ms.saturating_sub(self.clock.wall_ms());
-        (snapshot.program.reads_time(path) && behind > CLOCK_SKEW_MS).then_some(ReasonCode::ClockSuspect)
+        let behind = snapshot.issued_at_ms.saturating_sub(now.wall_ms);
+        (entrypoint.reads_time && behind > CLOCK_SKEW_MS).then_some(ReasonCode::ClockSuspect)
     }
 
     /// A certain deny that no policy made.
-    fn refusal(&self, verdict: Verdict) -> Outcome {
+    fn refusal(&self, now: &Now, verdict: Verdict) -> Outcome {
         Outcome {
-            verdict,
+            verdict: verdict.into(),
             certain: true,
             open_allow: None,
             source: Source::Local,
             revision: None,
             program: None,
             mode: Mode::Enforce,
-            entrypoint: Entrypoint::default(),
+            defer: Defer::default(),
+            durable: false,
             policy_age_ms: None,
-            plain: Arc::default(),
-            started_ns: self.clock.elapsed_ns(),
+            plain: PlainId::default(),
+            started_ns: now.elapsed_ns,
             fail_open: false,
         }
     }
 
-    fn decision(&self, request: &Request, outcome: &Outcome) -> Decision {
-        let mut verdict = outcome.verdict.clone();
+    fn decision(&self, heading: &Heading<'_>, outcome: &Outcome) -> Decision {
+        let mut verdict = Arc::clone(&outcome.verdict);
         if verdict.effect != Effect::Deny && !self.authority {
             let unknown = verdict.obligations.iter().find(|o| !self.obligations.contains(&o.id));
             if let Some(obligation) = unknown {
-                verdict = Verdict::deny(Reason::new(ReasonCode::UnknownObligation, obligation.id.clone()));
+                verdict = Verdict::deny(Reason::new(ReasonCode::UnknownObligation, obligation.id.clone())).into();
             }
         }
         let mut would_be_effect = None;
         if outcome.mode == Mode::Audit && outcome.certain && verdict.effect != Effect::Allow {
             would_be_effect = Some(verdict.effect);
-            verdict.effect = Effect::Allow;
+            Arc::make_mut(&mut verdict).effect = Effect::Allow;
         }
+        let now = self.clock.now();
         Decision {
-            id: self.next_id(),
-            request_id: request.request_id.clone(),
+            id: self.recorder.next_id(),
+            request_id: heading.request_id.to_owned(),
             verdict,
             certain: outcome.certain,
             source: outcome.source,
             revision: outcome.revision,
             would_be_effect,
             policy_age_ms: outcome.policy_age_ms,
-            at_ms: self.clock.wall_ms(),
-            latency_ns: self.clock.elapsed_ns().saturating_sub(outcome.started_ns),
+            at_ms: now.wall_ms,
+            latency_ns: now.elapsed_ns.saturating_sub(outcome.started_ns),
             recorded: true,
         }
     }

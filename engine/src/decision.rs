@@ -1,6 +1,7 @@
 //! The answer: an effect, why, and what the host must also do.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -296,7 +297,7 @@ pub struct Decision {
     pub request_id: String,
     /// What it says.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: Arc<Verdict>,
     /// Whether the answer would be the same whatever the data not held here; a remote answer is certain.
     pub certain: bool,
     /// Where it came from.

@@ -1,26 +1,26 @@
 //! The engine: open, decide, apply, status. What each does is in a file of its own.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::audit::{Event, Journal, Recorder, Recording};
+use crate::audit::{Event, Journal, Recorder, Sink};
 use crate::bundle::Envelope;
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::config::EngineBuilder;
-use crate::decision::{DecisionId, Effect};
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
 use crate::eval::{Program, RemoteData};
 use crate::identity::Identity;
+use crate::ids::Ids;
 use crate::keys::PublicKey;
 use crate::live::Live;
 use crate::os::ForkMark;
 use crate::snapshot::{Current, Snapshot};
-use crate::status::{Counts, State, Status};
+use crate::status::{State, Status};
 use crate::store::layout::Layout;
 use crate::store::{Batch, Durability, FloorFiles, MemoryStore, Store};
 
@@ -53,10 +53,8 @@ pub struct Engine {
     fail_open: Mutex<()>,
     heard_written_ms: AtomicI64,
     pub(crate) recorder: Recorder,
-    pub(crate) counters: Counters,
     pub(crate) opened: ForkMark,
     journal: Arc<Journal>,
-    ids: Ids,
     damaged_store: Option<String>,
 }
 
@@ -74,9 +72,14 @@ impl Engine {
         let (store, floors, damaged_store) = open_store(&mut config)?;
         let layout = Layout::new(&config.tenant, &config.scope);
         let ids = Ids::new()?;
-        let chain = Digest::of_parts([config.tenant.as_bytes(), config.scope.as_bytes(), &ids.instance.to_le_bytes()]);
+        let chain =
+            Digest::of_parts([config.tenant.as_bytes(), config.scope.as_bytes(), &ids.instance().to_le_bytes()]);
         let journal = Arc::new(Journal::open(Arc::clone(&store), layout.clone(), chain)?);
-        let recorder = Recorder::start(Arc::clone(&journal), config.tenant.clone(), config.journal_limit)?;
+        let sink = match config.counted.take() {
+            Some(counter) => Sink::Counter(counter),
+            None => Sink::Journal(Arc::clone(&journal)),
+        };
+        let recorder = Recorder::start(sink, config.tenant.clone(), config.journal_limit, ids)?;
         let withdrawn = store.get(&layout.withdrawn())?.is_some();
         let engine = Self {
             live: Live::new(withdrawn),
@@ -96,16 +99,15 @@ impl Engine {
             fail_open: Mutex::default(),
             heard_written_ms: AtomicI64::new(i64::MIN),
             recorder,
-            counters: Counters::default(),
             opened,
             journal,
-            ids,
             damaged_store,
         };
         match config.unsigned {
             Some(bundle) => {
                 let program = Program::compile(&bundle, &engine.applying())?;
-                engine.current.swap(Snapshot::unsigned(program));
+                let plain = engine.recorder.plain_list(&program.settings().plain);
+                engine.current.swap(Snapshot::unsigned(program, plain));
             }
             None => engine.restore()?,
         }
@@ -213,16 +215,17 @@ impl Engine {
     /// Its condition.
     pub fn status(&self) -> Status {
         let snapshot = self.current.load();
-        let age = self.age_ms();
+        let now = self.clock.now();
+        let age = self.age_ms(&now);
         // In a forked child a lock may be held by a thread that doesn't exist there: what is behind one isn't looked at.
-        let (floor, behind, audit) = match self.is_forked() {
-            false => (self.floors.get(), self.behind().clone(), self.journal.progress()),
+        let (floor, behind, audit, decisions) = match self.is_forked() {
+            false => (self.floors.get(), self.behind().clone(), self.journal.progress(), self.recorder.counts()),
             true => Default::default(),
         };
         Status {
             tenant: self.tenant.clone(),
             scope: self.scope.clone(),
-            state: self.state(snapshot.as_deref(), age),
+            state: self.state(snapshot.as_deref(), age, &now),
             revision: snapshot.as_ref().and_then(|snapshot| snapshot.revision),
             origin: snapshot.as_ref().map(|snapshot| snapshot.origin),
             rules: snapshot.as_ref().map_or(0, |snapshot| snapshot.program.rules()),
@@ -230,7 +233,7 @@ impl Engine {
             expires_at_ms: snapshot.as_ref().map(|s| s.expires_at_ms).filter(|at| *at != i64::MAX),
             floor,
             behind,
-            decisions: self.counters.read(),
+            decisions,
             audit,
             audit_degraded: self.recorder.is_degraded(),
             damaged_store: self.damaged_store.clone(),
@@ -253,21 +256,16 @@ impl Engine {
 
     /// Records something that is no decision. What can't be recorded is only logged: there is nobody to deny.
     pub(crate) fn note(&self, event: Event) {
-        let recording = Recording::Event { event, at_ms: self.clock.wall_ms() };
-        if self.recorder.record(recording).is_err() {
+        if self.recorder.note(event, self.clock.wall_ms()).is_err() {
             tracing::error!("an event couldn't be recorded");
         }
     }
 
-    pub(crate) fn next_id(&self) -> DecisionId {
-        self.ids.next()
-    }
-
-    fn state(&self, snapshot: Option<&Snapshot>, age: Option<u64>) -> State {
+    fn state(&self, snapshot: Option<&Snapshot>, age: Option<u64>, now: &Now) -> State {
         let Some(snapshot) = snapshot else { return State::Empty };
         if self.live.is_withdrawn() {
             State::Withdrawn
-        } else if self.is_expired(snapshot) {
+        } else if self.is_expired(snapshot, now) {
             State::Expired
         } else if age.is_some_and(|age| age > snapshot.soft_ttl_ms) {
             State::Stale
@@ -279,12 +277,12 @@ impl Engine {
     }
 
     /// Milliseconds since the control plane confirmed what serves.
-    pub(crate) fn age_ms(&self) -> Option<u64> {
-        if self.authority { Some(0) } else { self.live.age_ms(self.clock.as_ref()) }
+    pub(crate) fn age_ms(&self, now: &Now) -> Option<u64> {
+        if self.authority { Some(0) } else { self.live.age_ms(now) }
     }
 
-    pub(crate) fn is_expired(&self, snapshot: &Snapshot) -> bool {
-        self.clock.wall_ms() >= snapshot.expires_at_ms || self.clock.boot_ms() >= snapshot.expires_at_boot_ms
+    pub(crate) fn is_expired(&self, snapshot: &Snapshot, now: &Now) -> bool {
+        now.wall_ms >= snapshot.expires_at_ms || now.boot_ms >= snapshot.expires_at_boot_ms
     }
 }
 
@@ -309,57 +307,4 @@ fn open_store(config: &mut EngineBuilder) -> Result<OpenedStore, Error> {
         return Ok((Arc::new(store), FloorFiles::open(&dir.join("floors").join(whose.short()))?, aside));
     }
     Ok((Arc::new(MemoryStore::new()), FloorFiles::in_memory(), None))
-}
-
-// === impl Ids ===
-
-/// Names for decisions: a random half chosen at opening, and a count. No system call for each decision.
-struct Ids {
-    instance: u64,
-    count: AtomicU64,
-}
-
-impl Ids {
-    fn new() -> Result<Self, Error> {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).map_err(|e| Error::Config(format!("the system gives no randomness: {e}")))?;
-        Ok(Self { instance: u64::from_le_bytes(bytes), count: AtomicU64::new(0) })
-    }
-
-    fn next(&self) -> DecisionId {
-        DecisionId(u128::from(self.instance) << 64 | u128::from(self.count.fetch_add(1, Ordering::Relaxed)))
-    }
-}
-
-// === impl Counters ===
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    allow: AtomicU64,
-    deny: AtomicU64,
-    require_approval: AtomicU64,
-    uncertain: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn count(&self, effect: Effect, certain: bool) {
-        let counter = match effect {
-            Effect::Allow => &self.allow,
-            Effect::Deny => &self.deny,
-            Effect::RequireApproval => &self.require_approval,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        if !certain {
-            self.uncertain.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn read(&self) -> Counts {
-        Counts {
-            allow: self.allow.load(Ordering::Relaxed),
-            deny: self.deny.load(Ordering::Relaxed),
-            require_approval: self.require_approval.load(Ordering::Relaxed),
-            uncertain: self.uncertain.load(Ordering::Relaxed),
-        }
-    }
 }

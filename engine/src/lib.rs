@@ -45,19 +45,25 @@ pub mod audit;
 pub mod bundle;
 mod clock;
 mod config;
+mod context;
+mod counters;
 mod decide;
 mod decision;
+mod desk;
 mod digest;
 mod engine;
 mod error;
 mod eval;
+mod evaluate;
 mod identity;
+mod ids;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
 mod keys;
 mod live;
 mod os;
+mod outcome;
 mod request;
 mod snapshot;
 mod status;
@@ -70,16 +76,17 @@ pub use self::bundle::{
     AtLeast, Bundle, DEFAULT_ENTRYPOINT, Envelope, Manifest, Revision, SignedBundle, Target, VerifiedBundle,
     VerifiedManifest,
 };
-pub use self::clock::{Clock, ManualClock, SystemClock};
+pub use self::clock::{Clock, ManualClock, Now, SystemClock};
 pub use self::config::EngineBuilder;
-pub use self::decide::{Evaluation, Outcome};
 pub use self::decision::{Approval, Decision, DecisionId, Effect, Obligation, Reason, ReasonCode, Source, Verdict};
 pub use self::digest::{Digest, InvalidDigest};
 pub use self::engine::Engine;
 pub use self::error::{Error, Refusal, Stage};
-pub use self::eval::RemoteData;
+pub use self::eval::{Analysis, Reads, RemoteData, RuleTier, RuleTierName};
+pub use self::evaluate::Evaluation;
 pub use self::identity::Identity;
 pub use self::keys::{KeyError, PublicKey, SigningKey};
+pub use self::outcome::Outcome;
 pub use self::request::{Actor, BadInput, Context, MAX_NAME_BYTES, MAX_REQUEST_BYTES, Request};
 pub use self::snapshot::Origin;
 pub use self::status::{Counts, State, Status};

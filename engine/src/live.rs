@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 
 /// Never heard.
 const NEVER: i64 = i64::MIN;
@@ -58,13 +58,13 @@ impl Live {
 
     /// Milliseconds since the control plane was heard; none if never. The larger of what two clocks say: suspend stops
     /// neither, and setting one back doesn't help.
-    pub(crate) fn age_ms(&self, clock: &dyn Clock) -> Option<u64> {
+    pub(crate) fn age_ms(&self, now: &Now) -> Option<u64> {
         let heard_wall = self.heard_wall_ms.load(Ordering::Relaxed);
         if heard_wall == NEVER {
             return None;
         }
-        let wall = u64::try_from(clock.wall_ms().saturating_sub(heard_wall)).unwrap_or(0);
-        let boot = clock.boot_ms().saturating_sub(self.heard_boot_ms.load(Ordering::Relaxed));
+        let wall = u64::try_from(now.wall_ms.saturating_sub(heard_wall)).unwrap_or(0);
+        let boot = now.boot_ms.saturating_sub(self.heard_boot_ms.load(Ordering::Relaxed));
         Some(wall.max(boot))
     }
 }
@@ -78,13 +78,13 @@ mod tests {
     fn age_is_the_larger_of_two_clocks() {
         let clock = ManualClock::at(1_000_000);
         let live = Live::new(false);
-        assert_eq!(live.age_ms(&clock), None);
+        assert_eq!(live.age_ms(&clock.now()), None);
         live.hear(&clock);
         clock.advance_ms(500);
         clock.step_wall_ms(-10_000);
-        assert_eq!(live.age_ms(&clock), Some(500));
+        assert_eq!(live.age_ms(&clock.now()), Some(500));
         clock.step_wall_ms(60_000);
-        assert_eq!(live.age_ms(&clock), Some(50_500));
+        assert_eq!(live.age_ms(&clock.now()), Some(50_500));
     }
 
     #[test]
@@ -92,10 +92,10 @@ mod tests {
         let clock = ManualClock::at(1_000_000);
         let live = Live::new(false);
         live.was_heard_before(1_000_000 - 7_000, &clock);
-        assert_eq!(live.age_ms(&clock), Some(7_000));
+        assert_eq!(live.age_ms(&clock.now()), Some(7_000));
         clock.advance_ms(1_000);
         clock.step_wall_ms(-900_000);
-        assert!(live.age_ms(&clock).unwrap() >= 1_000);
+        assert!(live.age_ms(&clock.now()).unwrap() >= 1_000);
         assert!(!live.was_heard_here());
     }
 }

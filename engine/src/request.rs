@@ -1,12 +1,13 @@
 //! The question: may this actor do this?
 
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::bundle::AtLeast;
+pub use crate::context::Context;
+use crate::eval::Parts;
 use crate::identity::Identity;
 
 /// The largest request read, in bytes.
@@ -15,8 +16,30 @@ pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// The longest name or id in a request, in bytes: each is recorded, and a record must stay small.
 pub const MAX_NAME_BYTES: usize = 4 * 1024;
 
+/// A request's names and ids, as they are called in its JSON.
+const NAMES: [&str; 18] = [
+    "tenant_id",
+    "request_id",
+    "actor.id",
+    "actor.spiffe_id",
+    "actor.name",
+    "actor.trust_tier",
+    "actor.org_id",
+    "action",
+    "resource",
+    "trace_id",
+    "timestamp",
+    "delegation",
+    "approval_id",
+    "context_hash",
+    "stage",
+    "mcp_tool",
+    "idempotency_key",
+    "entrypoint",
+];
+
 /// The most labels of an actor.
-const MAX_TAGS: usize = 64;
+pub(crate) const MAX_TAGS: usize = 64;
 
 /// One question to the PDP.
 ///
@@ -113,28 +136,9 @@ impl Request {
     /// Whether its names are short enough to be recorded.
     pub(crate) fn check(&self) -> Result<(), BadInput> {
         let actor = &self.actor;
-        let names = [
-            ("tenant_id", &self.tenant_id),
-            ("request_id", &self.request_id),
-            ("actor.id", &actor.id),
-            ("actor.spiffe_id", &actor.spiffe_id),
-            ("actor.name", &actor.name),
-            ("actor.trust_tier", &actor.trust_tier),
-            ("actor.org_id", &actor.org_id),
-            ("action", &self.action),
-            ("resource", &self.resource),
-            ("trace_id", &self.trace_id),
-            ("timestamp", &self.timestamp),
-            ("delegation", &self.delegation),
-            ("approval_id", &self.approval_id),
-            ("context_hash", &self.context_hash),
-            ("stage", &self.stage),
-            ("mcp_tool", &self.mcp_tool),
-            ("idempotency_key", &self.idempotency_key),
-            ("entrypoint", &self.entrypoint),
-        ];
         let tags = actor.tags.iter().map(|tag| ("actor.tags", tag));
-        if let Some((name, _)) = names.into_iter().chain(tags).find(|(_, text)| text.len() > MAX_NAME_BYTES) {
+        let names = NAMES.into_iter().zip(self.names());
+        if let Some((name, _)) = names.chain(tags).find(|(_, text)| text.len() > MAX_NAME_BYTES) {
             return Err(BadInput(format!(
                 "`{name}` is longer than {MAX_NAME_BYTES} bytes; arguments go into the context"
             )));
@@ -143,6 +147,70 @@ impl Request {
             return Err(BadInput(format!("more than {MAX_TAGS} tags")));
         }
         Ok(())
+    }
+
+    /// Its names and ids, in the order of [`NAMES`]: all texts but tags and context.
+    pub(crate) fn names(&self) -> [&String; NAMES.len()] {
+        let actor = &self.actor;
+        [
+            &self.tenant_id,
+            &self.request_id,
+            &actor.id,
+            &actor.spiffe_id,
+            &actor.name,
+            &actor.trust_tier,
+            &actor.org_id,
+            &self.action,
+            &self.resource,
+            &self.trace_id,
+            &self.timestamp,
+            &self.delegation,
+            &self.approval_id,
+            &self.context_hash,
+            &self.stage,
+            &self.mcp_tool,
+            &self.idempotency_key,
+            &self.entrypoint,
+        ]
+    }
+
+    /// The places of [`names`](Self::names), in the same order.
+    pub(crate) fn names_mut(&mut self) -> [&mut String; NAMES.len()] {
+        let actor = &mut self.actor;
+        [
+            &mut self.tenant_id,
+            &mut self.request_id,
+            &mut actor.id,
+            &mut actor.spiffe_id,
+            &mut actor.name,
+            &mut actor.trust_tier,
+            &mut actor.org_id,
+            &mut self.action,
+            &mut self.resource,
+            &mut self.trace_id,
+            &mut self.timestamp,
+            &mut self.delegation,
+            &mut self.approval_id,
+            &mut self.context_hash,
+            &mut self.stage,
+            &mut self.mcp_tool,
+            &mut self.idempotency_key,
+            &mut self.entrypoint,
+        ]
+    }
+
+    /// What it says beside its context.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            actor: &self.actor.id,
+            action: &self.action,
+            resource: &self.resource,
+            stage: &self.stage,
+            delegation: &self.delegation,
+            approval: &self.approval_id,
+            mcp_tool: &self.mcp_tool,
+            request_id: &self.request_id,
+        }
     }
 
     /// What is acted upon.
@@ -158,6 +226,15 @@ impl Request {
     /// The text isn't one JSON document.
     pub fn context(mut self, json: &str) -> Result<Self, BadInput> {
         self.context = Context::from_json(json)?;
+        Ok(self)
+    }
+
+    /// The action's arguments, as a value that the host has anyway: no text is written or read.
+    ///
+    /// # Errors
+    /// It is nested too deep or holds too much; see [`Context::from_value`].
+    pub fn context_value(mut self, value: serde_json::Value) -> Result<Self, BadInput> {
+        self.context = Context::from_value(value)?;
         Ok(self)
     }
 
@@ -205,53 +282,6 @@ pub struct Actor {
     /// Organisation within the tenant.
     #[serde(alias = "orgId", skip_serializing_if = "String::is_empty")]
     pub org_id: String,
-}
-
-/// A request's context: one JSON document, its exact bytes kept.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Context(Arc<str>);
-
-impl Context {
-    /// Keeps `json` as it is.
-    ///
-    /// # Errors
-    /// The text isn't one JSON document.
-    pub fn from_json(json: &str) -> Result<Self, BadInput> {
-        let raw: &RawValue = serde_json::from_str(json).map_err(|e| BadInput(format!("context: {e}")))?;
-        Ok(Self(raw.get().into()))
-    }
-
-    /// The JSON text.
-    pub fn as_json(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        Self("{}".into())
-    }
-}
-
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Arguments of tool calls hold secrets; a debug print is not the place for them.
-        write!(f, "Context({} bytes)", self.0.len())
-    }
-}
-
-impl Serialize for Context {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Context {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(raw.get().into()))
-    }
 }
 
 /// serde's derived readers also take an array for a struct, field by field; the contract has objects only.
@@ -310,6 +340,19 @@ mod tests {
             assert!(Request::from_json(json.as_bytes()).unwrap_err().to_string().contains("longer than"), "{json:.80}");
         }
         assert!(Request::new("a", "b").resource(long).check().is_err());
+    }
+
+    #[test]
+    fn each_name_has_its_place() {
+        let mut request = Request::default();
+        for (name, place) in NAMES.into_iter().zip(request.names_mut()) {
+            *place = name.to_owned();
+        }
+        assert_eq!(request.names().map(String::as_str), NAMES);
+        let json = serde_json::to_value(&request).unwrap();
+        for name in NAMES {
+            assert_eq!(json.pointer(&format!("/{}", name.replace('.', "/"))).unwrap(), name);
+        }
     }
 
     #[test]

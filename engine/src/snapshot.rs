@@ -7,7 +7,8 @@ use arc_swap::{ArcSwapOption, Guard};
 use crossbeam_channel::{Sender, unbounded};
 use serde::Serialize;
 
-use crate::bundle::{Entrypoint, Manifest, Mode, Revision};
+use crate::audit::PlainId;
+use crate::bundle::{Manifest, Mode, Revision};
 use crate::error::Error;
 use crate::eval::Program;
 use crate::os::ForkMark;
@@ -25,8 +26,8 @@ pub(crate) struct Snapshot {
     /// The same moment by the boot clock, so that a wall clock set back doesn't lengthen it.
     pub(crate) expires_at_boot_ms: u64,
     pub(crate) soft_ttl_ms: u64,
-    /// Shared with each record, so that recording copies no list.
-    pub(crate) plain: Arc<[String]>,
+    /// The list of plain fields, as the recorder knows it.
+    pub(crate) plain: PlainId,
 }
 
 /// Where a snapshot came from.
@@ -46,6 +47,7 @@ impl Snapshot {
         manifest: &Manifest,
         revision: Revision,
         program: Program,
+        plain: PlainId,
         origin: Origin,
         wall_ms: i64,
         boot_ms: u64,
@@ -53,8 +55,8 @@ impl Snapshot {
         let left = u64::try_from(manifest.expires_at_ms.saturating_sub(wall_ms)).unwrap_or(0);
         Self {
             revision: Some(revision),
-            plain: program.settings().plain.clone().into(),
             program,
+            plain,
             origin,
             issued_at_ms: manifest.issued_at_ms,
             expires_at_ms: manifest.expires_at_ms,
@@ -63,21 +65,17 @@ impl Snapshot {
         }
     }
 
-    pub(crate) fn unsigned(program: Program) -> Self {
+    pub(crate) fn unsigned(program: Program, plain: PlainId) -> Self {
         Self {
             revision: None,
-            plain: program.settings().plain.clone().into(),
             program,
+            plain,
             origin: Origin::Unsigned,
             issued_at_ms: i64::MIN,
             expires_at_ms: i64::MAX,
             expires_at_boot_ms: u64::MAX,
             soft_ttl_ms: u64::MAX,
         }
-    }
-
-    pub(crate) fn entrypoint(&self, path: &str) -> Option<&Entrypoint> {
-        self.program.settings().entrypoints.get(path)
     }
 
     pub(crate) fn mode(&self) -> Mode {

@@ -86,3 +86,16 @@ pub struct Counts {
     /// How many of all weren't certain locally.
     pub uncertain: u64,
 }
+
+impl std::ops::Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            allow: self.allow.wrapping_add(other.allow),
+            deny: self.deny.wrapping_add(other.deny),
+            require_approval: self.require_approval.wrapping_add(other.require_approval),
+            uncertain: self.uncertain.wrapping_add(other.uncertain),
+        }
+    }
+}

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meshguard_engine::{Bundle, Digest, Engine, Manifest, RemoteData, SignedBundle, Target, VerifiedBundle};
+use meshguard_engine::{
+    Analysis, Bundle, Digest, Engine, Manifest, RemoteData, RuleTier, RuleTierName, SignedBundle, Target,
+    VerifiedBundle,
+};
 use serde_json::json;
 
 use super::policy::plain;
@@ -161,6 +164,8 @@ fn inspect(global: &Global, path: &Path) -> Result<(), Failure> {
         .iter()
         .map(|(path, body)| json!({ "path": path, "size": body.len(), "digest": Digest::of(body) }))
         .collect();
+    // A bundle that would be refused can still be looked at.
+    let analysis = bundle.analyze();
     let data = json!({
         "digest": bundle.digest(),
         "signed": manifest.as_ref().map(|m| json!({
@@ -169,6 +174,8 @@ fn inspect(global: &Global, path: &Path) -> Result<(), Failure> {
         })),
         "settings": bundle.settings,
         "files": files,
+        "analysis": analysis.as_ref().ok(),
+        "refused": analysis.as_ref().err(),
     });
     print(global, &data, || {
         let mut text = match &manifest {
@@ -200,8 +207,47 @@ fn inspect(global: &Global, path: &Path) -> Result<(), Failure> {
             ]
         };
         let rows: Vec<_> = bundle.files.iter().map(row).collect();
-        format!("{text}\n\n{}", table(&["file", "bytes", "digest"], &rows))
+        let tiers = match &analysis {
+            Ok(analysis) => described(analysis),
+            Err(refusal) => format!("refused: {refusal}"),
+        };
+        format!("{text}\n\n{}\n\n{tiers}", table(&["file", "bytes", "digest"], &rows))
     })
+}
+
+/// Rules listed for people; JSON has them all.
+const MAX_LISTED: usize = 20;
+
+/// What each entrypoint reads, and which rules aren't simply looked up, and why.
+fn described(analysis: &Analysis) -> String {
+    let mut text = String::new();
+    let list = |paths: &[String]| if paths.is_empty() { "nothing".to_owned() } else { paths.join(", ") };
+    for reads in &analysis.entrypoints {
+        let time = if reads.time { ", the time" } else { "" };
+        let remote = if reads.remote.is_empty() { String::new() } else { format!("; remote: {}", list(&reads.remote)) };
+        let pure = if reads.pure { "" } else { "; not pure" };
+        let paths: Vec<String> = reads.input.iter().chain(&reads.data).cloned().collect();
+        text.push_str(&format!("{} reads {}{time}{remote}{pure}\n", reads.entrypoint, list(&paths)));
+    }
+    let of = |tier| analysis.rules.iter().filter(|rule| rule.tier == tier).count();
+    let (indexed, narrowed, run) = (of(RuleTierName::Indexed), of(RuleTierName::Narrowed), of(RuleTierName::Run));
+    text.push_str(&format!(
+        "{indexed} rules looked up, {narrowed} narrowed down and run, {run} always run; about {} KiB of indexes",
+        analysis.index_bytes.div_ceil(1024)
+    ));
+    let rest: Vec<&RuleTier> = analysis.rules.iter().filter(|rule| rule.tier != RuleTierName::Indexed).collect();
+    let row = |rule: &&RuleTier| {
+        let place = format!("{}:{}", rule.file, rule.line);
+        vec![place, rule.rule.clone(), rule.tier.as_str().to_owned(), rule.why.clone().unwrap_or_default()]
+    };
+    if !rest.is_empty() {
+        let rows: Vec<_> = rest.iter().take(MAX_LISTED).map(row).collect();
+        text.push_str(&format!("\n\n{}", table(&["place", "rule", "tier", "why it isn't only looked up"], &rows)));
+    }
+    if rest.len() > MAX_LISTED {
+        text.push_str(&format!("\n… and {} more; --json has all of them", rest.len() - MAX_LISTED));
+    }
+    text
 }
 
 /// The signed bundle of a folder or archive, or the one that `path` already is.

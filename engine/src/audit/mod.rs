@@ -1,7 +1,7 @@
 //! The record of every decision.
 //!
 //! ```text
-//! deciding thread ── Recorder (bounded queue) ──▶ one writer thread: mask, number, append ── Journal (store)
+//! each deciding thread ── its ring ──▶ one writer thread: mask, number, append ── Journal (store)
 //! uplink ── next_batch ──▶ control plane ── ack ──▶ trim
 //! ```
 //!
@@ -10,11 +10,19 @@
 //! that the bundle's manifest lists as plain, and a digest of the rest.
 
 mod journal;
+mod local;
+mod question;
 mod record;
 mod recorder;
+mod ring;
+mod shared;
+mod writer;
 
 pub use self::journal::{AuditBatch, ChainId, Journal, Progress};
-pub(crate) use self::record::Asked;
+pub(crate) use self::question::Question;
+pub(crate) use self::record::{Asked, PlainId};
 pub use self::record::{Event, Record};
 pub use self::recorder::JournalLimit;
-pub(crate) use self::recorder::{NotRecorded, Recorder, Recording};
+pub(crate) use self::recorder::Recorder;
+pub(crate) use self::shared::NotRecorded;
+pub(crate) use self::writer::Sink;

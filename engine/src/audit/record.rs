@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::bundle::Revision;
-use crate::decision::{Decision, Effect, ReasonCode, Source};
+use crate::decision::{Decision, DecisionId, Effect, Reason, ReasonCode, Source};
 use crate::digest::Digest;
 use crate::error::Stage;
 use crate::identity::Identity;
@@ -110,42 +109,115 @@ pub struct DecisionRecord {
 }
 
 /// What a record says beyond the decision and its request.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Asked {
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked<'a> {
     /// The credential that the question came with.
-    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) identity: Option<&'a Identity>,
     /// The fields that the manifest lists as plain.
-    pub(crate) plain: Arc<[String]>,
+    pub(crate) plain: PlainId,
+}
+
+/// A list of plain fields, as the recorder knows it. The default is the empty list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct PlainId(pub(super) u32);
+
+/// What a record says of the decision itself, but for reasons and texts: of a fixed size, to be copied into a ring.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) at_ms: i64,
+    id: DecisionId,
+    effect: Effect,
+    would_be_effect: Option<Effect>,
+    source: Source,
+    certain: bool,
+    revision: Option<Revision>,
+    latency_ns: u64,
+}
+
+/// The codes of a decision's reasons, if they are as few as almost always.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FewReasons {
+    codes: [ReasonCode; 7],
+    count: u8,
+}
+
+impl Facts {
+    #[inline]
+    pub(super) fn of(decision: &Decision) -> Self {
+        Self {
+            at_ms: decision.at_ms,
+            id: decision.id,
+            effect: decision.verdict.effect,
+            would_be_effect: decision.would_be_effect,
+            source: decision.source,
+            certain: decision.certain,
+            revision: decision.revision,
+            latency_ns: decision.latency_ns,
+        }
+    }
+}
+
+impl FewReasons {
+    /// None when there are more.
+    #[inline]
+    pub(super) fn of(reasons: &[Reason]) -> Option<Self> {
+        let mut codes = [ReasonCode::Policy; 7];
+        for (place, reason) in codes.iter_mut().zip(reasons) {
+            *place = reason.code;
+        }
+        let count = u8::try_from(reasons.len()).ok()?;
+        (reasons.len() <= codes.len()).then_some(Self { codes, count })
+    }
+
+    pub(super) fn codes(&self) -> &[ReasonCode] {
+        self.codes.get(..usize::from(self.count)).unwrap_or_default()
+    }
 }
 
 /// The longest text of a name in a record, in bytes. Requests with longer ones are denied; their records stay small too.
 const MAX_TEXT: usize = 1024;
 
 impl DecisionRecord {
-    pub(crate) fn new(decision: &Decision, request: &Request, asked: &Asked) -> Self {
+    /// `plain` is the manifest's list.
+    pub(super) fn new(
+        facts: &Facts,
+        reasons: Vec<ReasonCode>,
+        rule: Option<&str>,
+        asked_by: Option<&str>,
+        request: &Request,
+        plain: &[String],
+    ) -> Self {
         let bytes = serde_json::to_vec(request).unwrap_or_default();
         let entrypoint = &request.entrypoint;
         Self {
-            decision_id: decision.id.to_string(),
+            decision_id: facts.id.to_string(),
             entrypoint: if entrypoint.is_empty() { crate::bundle::DEFAULT_ENTRYPOINT } else { entrypoint }.to_owned(),
-            effect: decision.verdict.effect,
-            would_be_effect: decision.would_be_effect,
-            asked_by: asked.identity.as_ref().map(|identity| clipped(identity.subject())),
-            reasons: decision.verdict.reasons.iter().map(|reason| reason.code).collect(),
-            rule: decision.verdict.rule.as_deref().map(clipped),
-            source: decision.source,
-            certain: decision.certain,
-            revision: decision.revision,
-            latency_ns: decision.latency_ns,
+            effect: facts.effect,
+            would_be_effect: facts.would_be_effect,
+            asked_by: asked_by.map(clipped),
+            reasons,
+            rule: rule.map(clipped),
+            source: facts.source,
+            certain: facts.certain,
+            revision: facts.revision,
+            latency_ns: facts.latency_ns,
             request_id: clipped(&request.request_id),
             trace_id: clipped(&request.trace_id),
             request_digest: Digest::of(&bytes),
-            plain: asked
-                .plain
-                .iter()
-                .filter_map(|pointer| Some((pointer.clone(), small(at(&bytes, pointer)?))))
-                .collect(),
+            plain: plain.iter().filter_map(|pointer| Some((pointer.clone(), small(at(&bytes, pointer)?)))).collect(),
         }
+    }
+
+    /// Of a decision that is at hand.
+    pub(super) fn of(decision: &Decision, request: &Request, asked_by: Option<&str>, plain: &[String]) -> Self {
+        let verdict = &decision.verdict;
+        let reasons = verdict.reasons.iter().map(|reason| reason.code).collect();
+        Self::new(&Facts::of(decision), reasons, verdict.rule.as_deref(), asked_by, request, plain)
+    }
+
+    /// With the digest of a question that can't be read: nothing of it can be shown, but still whether two are the same.
+    pub(super) fn about_unreadable(self, question: &[u8]) -> Self {
+        Self { request_digest: Digest::of(question), ..self }
     }
 }
 
@@ -227,7 +299,7 @@ impl<'de> Visitor<'de> for Child<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{DecisionId, Reason, Verdict};
+    use crate::decision::Verdict;
 
     fn decision() -> Decision {
         let mut verdict = Verdict::deny(Reason::new(ReasonCode::Policy, "no access to hunter2"));
@@ -235,7 +307,7 @@ mod tests {
         Decision {
             id: DecisionId(7),
             request_id: "r".into(),
-            verdict,
+            verdict: verdict.into(),
             certain: true,
             source: Source::Local,
             revision: None,
@@ -253,8 +325,8 @@ mod tests {
             .resource("file:/srv/hunter2")
             .context(r#"{"password":"hunter2","size":3}"#)
             .unwrap();
-        let plain: Arc<[String]> = ["/action", "/context/size", "/context/absent"].map(str::to_owned).into();
-        let record = DecisionRecord::new(&decision(), &request, &Asked { plain, identity: None });
+        let plain = ["/action", "/context/size", "/context/absent"].map(str::to_owned);
+        let record = DecisionRecord::of(&decision(), &request, None, &plain);
         let text = serde_json::to_string(&record).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert_eq!(record.plain.get("/action").unwrap(), "files.read");
@@ -298,15 +370,25 @@ mod tests {
         let mut request = Request::new(long.as_str(), long.as_str());
         request.request_id.clone_from(&long);
         request.trace_id.clone_from(&long);
-        let plain: Arc<[String]> = ["/action", "/actor", "/actor/id"].map(str::to_owned).into();
-        let record = DecisionRecord::new(&decision(), &request, &Asked { plain, identity: None });
+        let plain = ["/action", "/actor", "/actor/id"].map(str::to_owned);
+        let record = DecisionRecord::of(&decision(), &request, None, &plain);
         assert!(serde_json::to_vec(&record).unwrap().len() < 8 * 1024);
+    }
+
+    #[test]
+    fn few_reasons_are_all_or_none() {
+        let reasons = |count: usize| vec![Reason::from(ReasonCode::Stale); count];
+        for count in 0..=7 {
+            assert_eq!(FewReasons::of(&reasons(count)).unwrap().codes(), vec![ReasonCode::Stale; count]);
+        }
+        assert!(FewReasons::of(&reasons(8)).is_none());
+        assert!(FewReasons::of(&reasons(300)).is_none());
     }
 
     #[test]
     fn round_trip() {
         let request = Request::new("a", "b");
-        let event = Event::Decision(Box::new(DecisionRecord::new(&decision(), &request, &Asked::default())));
+        let event = Event::Decision(Box::new(DecisionRecord::of(&decision(), &request, None, &[])));
         let record = Record { v: 1, seq: 3, at_ms: 4, tenant: "acme".into(), event };
         let text = serde_json::to_string(&record).unwrap();
         assert!(text.contains(r#""kind":"decision""#), "{text}");

@@ -23,7 +23,7 @@ const MAX_MESSAGE: usize = 400;
 
 /// Builtins whose answer depends on more than their arguments. Only entrypoints that are always deferred may reach them:
 /// edges and control plane must not answer one question in two ways.
-const IMPURE: [&str; 2] = ["rand.intn", "uuid.rfc4122"];
+pub(super) const IMPURE: [&str; 2] = ["rand.intn", "uuid.rfc4122"];
 
 /// A bundle that may be served.
 pub(super) struct Admitted {

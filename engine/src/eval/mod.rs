@@ -7,11 +7,13 @@
 //! allow is a deny.
 
 mod admission;
+mod analysis;
 mod builtins;
 mod compile;
 #[cfg(test)]
 pub(crate) mod fault;
 mod heads;
+mod index;
 mod input;
 mod machine;
 mod plan;
@@ -20,13 +22,22 @@ mod syntax;
 mod value;
 mod vectors;
 mod verdict;
+#[cfg(any(test, feature = "internals"))]
+mod ways;
 
-pub(crate) use self::input::{document, read_strict};
+pub use self::analysis::{Analysis, Reads, RuleTier, RuleTierName};
+pub(crate) use self::input::fields::{Field, Wanted};
+pub(crate) use self::input::parts::{Parts, Sources};
+pub(crate) use self::input::request::Scanned;
+pub(crate) use self::input::scratch::Scratch;
+pub(crate) use self::input::{built, document, read_strict, request, scan};
+pub(crate) use self::machine::Buffers;
 pub use self::program::RemoteData;
-pub(crate) use self::program::{Evaluated, Program};
-pub(crate) use self::verdict::{Judged, judge};
+pub(crate) use self::program::{Entrypoint, Evaluated, Program};
+pub(crate) use self::value::Value;
+pub(crate) use self::verdict::{Judged, Verdicts, judge};
 #[cfg(feature = "internals")]
-pub(crate) use self::{program::Evaluation, value::Value};
+pub(crate) use self::{input::agree, program::Evaluation};
 
 /// Reads a document as data is read.
 #[cfg(feature = "internals")]

@@ -3,19 +3,46 @@
 //! `true` and `{"effect": "allow", …}` allow. Everything else that isn't a well-formed deny or require_approval is a deny
 //! too, with the reason; an unknown key is not ignored, because it may be a condition.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
 use super::program::{Evaluated, Evaluation};
 use super::value::Value;
 use crate::bundle::BuiltinErrors;
 use crate::decision::{Approval, Effect, Obligation, Reason, ReasonCode, Verdict};
 
 /// What an evaluation means for a decision.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Judged {
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Arc<Verdict>,
     /// Whether the verdict is the same whatever isn't held here.
     pub(crate) certain: bool,
     /// The allow that it may be, where it isn't certain, is nothing else but this allow or a deny.
-    pub(crate) possible_allow: Option<Verdict>,
+    pub(crate) possible_allow: Option<Arc<Verdict>>,
+}
+
+/// The verdicts on constants that a thread has met, of one program. Each thread has its own: a count of references that
+/// threads share is memory that they write in turn.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    program: u64,
+    of_constants: HashMap<u32, Judged, FixedState>,
+}
+
+/// More constants than this are as quickly judged as found.
+const MAX_REMEMBERED: usize = 1_024;
+
+impl Verdicts {
+    /// The verdict on a constant of a program; `judge` is asked the first time.
+    pub(crate) fn of(&mut self, program: u64, constant: u32, judge: impl FnOnce() -> Judged) -> Judged {
+        if self.program != program || self.of_constants.len() >= MAX_REMEMBERED {
+            self.program = program;
+            self.of_constants.clear();
+        }
+        self.of_constants.entry(constant).or_insert_with(judge).clone()
+    }
 }
 
 /// Judges an evaluation: a verdict is certain if all that the evaluation may come to have one effect, with the same
@@ -37,7 +64,7 @@ pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
         }
         Evaluated::Unknown { root, candidates: None, .. } => {
             return Judged {
-                verdict: Verdict::deny(Reason::new(ReasonCode::RemoteData, root)),
+                verdict: Verdict::deny(Reason::new(ReasonCode::RemoteData, root)).into(),
                 certain: false,
                 possible_allow: None,
             };
@@ -70,11 +97,11 @@ pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
     }
     let mut verdicts = verdicts.into_iter();
     let Some(first) = verdicts.next() else {
-        return Judged { verdict: Verdict::deny(ReasonCode::Undefined), certain: true, possible_allow: None };
+        return Judged { verdict: Verdict::deny(ReasonCode::Undefined).into(), certain: true, possible_allow: None };
     };
     let others: Vec<Verdict> = verdicts.filter(|other| !binds_alike(&first, other)).collect();
     if others.is_empty() {
-        return Judged { verdict: first, certain: !elsewhere, possible_allow: None };
+        return Judged { verdict: first.into(), certain: !elsewhere, possible_allow: None };
     }
     let mut allows: Vec<Verdict> = vec![];
     let mut else_deny = true;
@@ -85,8 +112,9 @@ pub(crate) fn judge(evaluation: Evaluation, errors: BuiltinErrors) -> Judged {
             Effect::RequireApproval => else_deny = false,
         }
     }
-    let possible_allow = if allows.len() == 1 && else_deny { allows.pop() } else { None };
-    Judged { verdict: Verdict::deny(Reason::new(ReasonCode::RemoteData, root)), certain: false, possible_allow }
+    let possible_allow = if allows.len() == 1 && else_deny { allows.pop().map(Arc::new) } else { None };
+    let verdict = Verdict::deny(Reason::new(ReasonCode::RemoteData, root)).into();
+    Judged { verdict, certain: false, possible_allow }
 }
 
 /// Whether two verdicts let the host do the same.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use meshguard_engine::bundle::{Bundle, Envelope, MANIFEST_TYPE, Manifest, RegoVersion, Settings, SignedBundle};
-use meshguard_engine::internals::{Answer, Input, Policy};
+use meshguard_engine::internals::{Answer, Input, Policy, readers_agree};
 use meshguard_engine::{SigningKey, VerifiedManifest};
 
 use crate::engines::NOW_NS;
@@ -34,11 +34,12 @@ pub fn policy(bytes: &[u8]) {
     ask(&policy, "data", INPUT);
 }
 
-/// A request's document.
+/// A request's document, or a request.
 ///
 /// # Panics
-/// The engine does, or another document comes back.
+/// The engine does, its readers differ, or another document comes back.
 pub fn input(bytes: &[u8]) {
+    assert_eq!(readers_agree(bytes), Ok(()));
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if Input::strict(text).is_err() {
         return;

@@ -48,6 +48,12 @@ fn quote_meta(ctx: &mut Context<'_>, args: &[&Value]) -> Result<Value, Failure> 
     Ok(Value::from(quoted))
 }
 
+/// What every text begins with that `pattern` matches.
+pub(crate) fn prefix(pattern: &str) -> &str {
+    let end = pattern.find(['*', '?', '\\', '[', ']', '{', '}', ',']).unwrap_or(pattern.len());
+    pattern.get(..end).unwrap_or_default()
+}
+
 /// A compiled pattern.
 #[derive(Debug)]
 pub(crate) struct Glob {

@@ -11,7 +11,7 @@ mod compare;
 mod crypto;
 mod documents;
 pub(crate) mod encoding;
-mod glob;
+pub(crate) mod glob;
 mod graph;
 mod jwt;
 mod net;

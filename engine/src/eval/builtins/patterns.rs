@@ -132,6 +132,13 @@ impl Patterns {
         self.steps = self.steps.saturating_add(LOADING.steps.saturating_sub(budget.steps_left()));
     }
 
+    /// Whether a glob that the program names was compiled when it was loaded.
+    pub(crate) fn has_glob(&self, pattern: &str, delimiters: &Value) -> bool {
+        let Ok(delimiters) = Delimiters::new(&[delimiters], 1) else { return false };
+        let variants = self.globs.constants.get(pattern);
+        variants.into_iter().flatten().any(|(chars, made)| delimiters.are(chars) && made.is_ok())
+    }
+
     pub(super) fn regex(&self, pattern: &str, budget: &mut Budget) -> Result<Handle<'_, Regex>, Failure> {
         self.regexes.get(pattern, |()| true, || Ok(((), Regex::new(pattern, Use::Passing, budget)?)))
     }

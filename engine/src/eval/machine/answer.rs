@@ -1,5 +1,6 @@
 //! What an evaluation came to.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::eval::builtins::Limit;
@@ -8,15 +9,16 @@ use crate::eval::value::Value;
 
 /// What a query's value is, as far as it is known, and what was found on the way.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) value: Known,
+pub(crate) struct Answer<'p> {
+    pub(crate) value: Known<'p>,
     pub(crate) findings: Findings,
 }
 
 /// A value, or what is known of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Known {
-    Value(Value),
+pub(crate) enum Known<'p> {
+    /// Borrowed if it is a constant of the plan, a part of the data or of the input.
+    Value(Cow<'p, Value>),
     Undefined,
     /// It depends on what isn't held. If it is one of a few values, which; `undefined` if it may have none.
     Unknown {

@@ -5,13 +5,14 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::answer::Halt;
 use super::slot::Slot;
+use crate::eval::input::reads::{Inputs, NotRead};
 use crate::eval::plan::{Callee, GroupId};
 use crate::eval::value::Value;
 
 /// The documents and functions in force, and the rules evaluated under them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Context<'p> {
-    pub(super) input: Slot<'p>,
+    pub(super) input: Given<'p>,
     /// `data` with what was replaced in it; none if nothing was.
     pub(super) data: Option<Value>,
     /// Paths below `data` that were replaced, for rules and for what isn't held.
@@ -22,6 +23,12 @@ pub(super) struct Context<'p> {
     pub(super) rules: HashMap<GroupId, Result<Outcome<'p>, Halt>, BuildHasherDefault<GroupHasher>>,
     /// What partial documents have under single keys.
     pub(super) rules_at: HashMap<(GroupId, Value), Result<Outcome<'p>, Halt>>,
+}
+
+/// The input of an evaluation, or what `with` put in its place.
+pub(super) enum Given<'p> {
+    Inputs(Inputs<'p>),
+    Put(Slot<'p>),
 }
 
 /// What stands in a function's place.
@@ -117,6 +124,29 @@ impl<'p> Context<'p> {
     /// How long the path to what was replaced is, of that which `path` leads into.
     pub(super) fn replaced_above(&self, path: &[Value]) -> Option<usize> {
         self.replaced.iter().filter(|target| path.starts_with(target)).map(Vec::len).min()
+    }
+}
+
+impl Default for Given<'_> {
+    fn default() -> Self {
+        Self::Put(Slot::Empty)
+    }
+}
+
+impl<'p> Given<'p> {
+    fn share(&self) -> Self {
+        match self {
+            Self::Inputs(inputs) => Self::Inputs(*inputs),
+            Self::Put(slot) => Self::Put(slot.share()),
+        }
+    }
+
+    /// The whole of it, as far as it is known.
+    pub(super) fn root(&self) -> Result<Option<&Value>, NotRead> {
+        match self {
+            Self::Inputs(inputs) => inputs.root(),
+            Self::Put(slot) => Ok(slot.as_known()),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Whether a definition has to be evaluated.
 
-use super::context::Context;
 use super::run::{Machine, Stop};
 use super::slot::{Found, Slot};
 use crate::eval::plan::{Check, Guard, Membership, Subject, Test, split};
@@ -21,7 +20,7 @@ impl<'p> Machine<'p> {
         let mut found = Found::Yes;
         for subject in required {
             self.budget.step(1)?;
-            found = found.min(match self.seen(subject) {
+            found = found.min(match self.seen(subject)? {
                 Seen::Absent => Found::No,
                 Seen::Unknown => Found::Maybe,
                 Seen::Value(_) => Found::Yes,
@@ -63,7 +62,7 @@ impl<'p> Machine<'p> {
 
     fn passes(&mut self, check: &Check) -> Result<Found, Stop> {
         self.budget.step(check.any.len() as u64)?;
-        let slot = match self.seen(&check.subject) {
+        let slot = match self.seen(&check.subject)? {
             Seen::Absent => return Ok(Found::No),
             Seen::Unknown => return Ok(Found::Maybe),
             Seen::Value(slot) => slot,
@@ -81,7 +80,7 @@ impl<'p> Machine<'p> {
     }
 
     fn has_member(&mut self, membership: &Membership) -> Result<Found, Stop> {
-        let (key, collection) = match (self.seen(&membership.key), self.seen(&membership.collection)) {
+        let (key, collection) = match (self.seen(&membership.key)?, self.seen(&membership.collection)?) {
             (Seen::Absent, _) | (_, Seen::Absent) => return Ok(Found::No),
             (Seen::Value(key), Seen::Value(collection)) => (key, collection),
             _ => return Ok(Found::Maybe),
@@ -96,35 +95,35 @@ impl<'p> Machine<'p> {
         Ok(if is_there { Found::Yes } else { Found::No })
     }
 
-    fn seen(&mut self, subject: &Subject) -> Seen<'p> {
+    fn seen(&mut self, subject: &Subject) -> Result<Seen<'p>, Stop> {
         let slot = match subject {
             Subject::Argument(slot) => self.slot(*slot).map_or(Slot::Empty, Slot::share),
             Subject::Data(path) => {
                 if self.is_unknown(path) {
-                    return Seen::Unknown;
+                    return Ok(Seen::Unknown);
                 }
                 self.data_at(self.context, path)
             }
-            Subject::Input(path) => match self.contexts.get(self.context as usize) {
-                Some(Context { input: Slot::Ref(root), .. }) => {
-                    let found = path.iter().try_fold(*root, |value, key| value.get(key));
+            Subject::Input { path, rest } => match self.input_at(*path)? {
+                Some(Slot::Ref(value)) => {
+                    let found = rest.iter().try_fold(value, |value, key| value.get(key));
                     found.map_or(Slot::Empty, Slot::Ref)
                 }
-                Some(Context { input, .. }) => match input.as_known() {
-                    Some(root) => {
-                        let found = path.iter().try_fold(root, |value, key| value.get(key));
+                Some(slot) => match slot.as_known() {
+                    Some(value) => {
+                        let found = rest.iter().try_fold(value, |value, key| value.get(key));
                         found.map_or(Slot::Empty, |value| Slot::Own(value.clone()))
                     }
-                    None => input.share(),
+                    None => slot,
                 },
                 None => Slot::Empty,
             },
         };
-        match slot {
+        Ok(match slot {
             Slot::Empty => Seen::Absent,
             slot if slot.as_known().is_some() => Seen::Value(slot),
             _ => Seen::Unknown,
-        }
+        })
     }
 }
 

@@ -20,13 +20,16 @@
 //! [`Findings::may_halt`], and what it would have ended is unknown.
 
 mod answer;
+mod buffers;
 mod context;
 mod document;
 mod gather;
 mod guard;
 mod run;
+mod select;
 mod slot;
 mod step;
 
 pub(crate) use self::answer::{Answer, Findings, Halt, HaltKind, Known, Swallowed};
+pub(crate) use self::buffers::Buffers;
 pub(crate) use self::run::{Entry, Query};

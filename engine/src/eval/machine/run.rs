@@ -1,14 +1,19 @@
 //! The loop, the stack of called rules, and what happens when one ends or fails.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::answer::{Answer, Findings, Halt, HaltKind, Known};
-use super::context::{Context, Outcome};
+use super::buffers::{Buffers, Lent};
+use super::context::{Context, Given, Outcome};
 use super::document::{Remote, child, remote};
 use super::gather::{Added, Branch, Disagree, Members, One};
+use super::select::Selected;
 use super::slot::{Found, Slot};
 use crate::eval::builtins::{Budget, Limit, budget::Limits};
 use crate::eval::compile::tree::is_written;
+use crate::eval::index::{Index, Scratch};
+use crate::eval::input::reads::Inputs;
 use crate::eval::plan::{DocumentChild, GroupId, GroupKind, NOWHERE, Op, Pc, Plan, SlotId};
 use crate::eval::value::{MAX_DEPTH, MAX_WEIGHT, Value};
 
@@ -18,9 +23,11 @@ const MAX_SLOTS: usize = 1_000_000;
 /// A question to a plan.
 pub(crate) struct Query<'p> {
     pub(crate) plan: &'p Plan,
+    /// By the plan's selections; none where everything is run.
+    pub(crate) indexes: &'p [Option<Index>],
     /// The document under `data` that is held: an object.
     pub(crate) data: &'p Value,
-    pub(crate) input: Option<&'p Value>,
+    pub(crate) input: Inputs<'p>,
     pub(crate) limits: Limits,
     /// The wall clock, in nanoseconds since 1970.
     pub(crate) now_ns: i64,
@@ -69,6 +76,11 @@ impl Entry {
         self.group().is_some()
     }
 
+    /// The group of rules whose document this is, and not a part of it.
+    pub(crate) fn whole_group(&self) -> Option<GroupId> {
+        self.group().filter(|_| self.rest.is_empty())
+    }
+
     pub(crate) fn group(&self) -> Option<GroupId> {
         match self.start {
             Start::Group(group) => Some(group),
@@ -77,10 +89,10 @@ impl Entry {
     }
 }
 
-impl Query<'_> {
+impl<'p> Query<'p> {
     /// The value of the document at `entry`.
-    pub(crate) fn run(&self, entry: &Entry) -> Answer {
-        let mut machine = Machine::new(self);
+    pub(crate) fn run(&self, entry: &Entry, buffers: &mut Buffers) -> Answer<'p> {
+        let mut machine = Machine::new(self, buffers.lend());
         let outcome = match entry.start {
             Start::Group(group) => machine.run_group(group),
             Start::Data => machine.data_outcome(&entry.rest),
@@ -91,14 +103,22 @@ impl Query<'_> {
             Err(Stop::Halt(halt)) => Known::Halted(halt),
             Err(Stop::Limit(limit)) => Known::Stopped(limit),
         };
-        Answer { value, findings: machine.findings }
+        let Machine { slots, frames, contexts, candidates, scratch, findings, .. } = machine;
+        buffers.take_back(Lent { slots, frames, contexts, candidates, scratch });
+        Answer { value, findings }
     }
 }
 
 /// What is known of an outcome, after following `rest`.
-fn known(outcome: Outcome<'_>, rest: &[Value]) -> Known {
+fn known<'p>(outcome: Outcome<'p>, rest: &[Value]) -> Known<'p> {
     let Outcome { value, maybe } = outcome;
     let Some(value) = value else { return Known::Undefined };
+    if let Slot::Ref(value) = value
+        && !maybe
+    {
+        let found = rest.iter().try_fold(value, |value, key| value.get(key));
+        return found.map_or(Known::Undefined, |value| Known::Value(Cow::Borrowed(value)));
+    }
     let follow = |value: &Value| rest.iter().try_fold(value.clone(), |value, key| value.get(key).cloned());
     match value {
         Slot::Unknown(Some(candidates)) => {
@@ -108,7 +128,7 @@ fn known(outcome: Outcome<'_>, rest: &[Value]) -> Known {
         }
         value => match value.as_known().map(follow) {
             Some(None) => Known::Undefined,
-            Some(Some(value)) if !maybe => Known::Value(value),
+            Some(Some(value)) if !maybe => Known::Value(Cow::Owned(value)),
             Some(Some(value)) => Known::Unknown { candidates: Some(vec![value]), undefined: true },
             None => Known::Unknown { candidates: None, undefined: true },
         },
@@ -145,6 +165,8 @@ pub(super) struct Frame<'p> {
     pub(super) may_end: bool,
     /// The context in which the group runs.
     pub(super) context: u32,
+    /// The definitions that an index left.
+    pub(super) selected: Option<Selected<'p>>,
     kept: Kept,
 }
 
@@ -181,6 +203,7 @@ pub(super) enum Results<'p> {
 /// The state of an evaluation.
 pub(super) struct Machine<'p> {
     pub(super) plan: &'p Plan,
+    pub(super) indexes: &'p [Option<Index>],
     pub(super) data: &'p Value,
     pub(super) now_ns: i64,
     pub(super) slots: Vec<Slot<'p>>,
@@ -196,29 +219,36 @@ pub(super) struct Machine<'p> {
     pub(super) budget: Budget,
     pub(super) memo: HashMap<(&'static str, Value), Value>,
     pub(super) findings: Findings,
+    /// The units that frames have yet to run.
+    pub(super) candidates: Vec<u32>,
+    pub(super) scratch: Scratch,
     /// The outcome of the first frame, when it has ended.
     done: Option<Result<Outcome<'p>, Halt>>,
 }
 
 impl<'p> Machine<'p> {
-    fn new(query: &Query<'p>) -> Self {
-        let input = query.input.map_or(Slot::Empty, Slot::Ref);
+    fn new(query: &Query<'p>, lent: Lent<'p>) -> Self {
+        let Lent { slots, frames, mut contexts, candidates, scratch } = lent;
+        contexts.push(Context { input: Given::Inputs(query.input), ..Context::default() });
         Self {
             plan: query.plan,
+            indexes: query.indexes,
             data: query.data,
             now_ns: query.now_ns,
-            slots: vec![],
-            frames: vec![],
+            slots,
+            frames,
             base: 0,
             pc: 0,
             context: 0,
             maybe: false,
             within: false,
             many: false,
-            contexts: vec![Context { input, ..Context::default() }],
+            contexts,
             budget: Budget::new(query.limits),
             memo: HashMap::new(),
             findings: Findings::default(),
+            candidates,
+            scratch,
             done: None,
         }
     }
@@ -300,6 +330,7 @@ impl<'p> Machine<'p> {
             walks: false,
             may_end: false,
             context,
+            selected: None,
             kept,
         });
         self.base = base;
@@ -373,8 +404,11 @@ impl<'p> Machine<'p> {
 
     /// Ends a frame: restores the caller and gives it the outcome.
     fn leave(&mut self, frame: Frame<'p>, outcome: Result<Outcome<'p>, Halt>) {
-        let Frame { group, caller, context, kept, .. } = frame;
+        let Frame { group, caller, context, kept, selected, .. } = frame;
         self.slots.truncate(self.base);
+        if let Some(selected) = selected {
+            self.candidates.truncate(selected.from);
+        }
         self.base = caller.base;
         self.pc = caller.pc;
         self.context = caller.context;

@@ -1,10 +1,11 @@
 //! Groups of rules: definitions one after the other, `else`, defaults, partial documents.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use super::index::{Indexed, agree, index, value_of};
+use super::opa_index::{About, Indexed, agree, index, value_of};
 use super::planner::{Label, Place, PlanError, Planner};
-use super::{Arg, Definition, DocumentChild, Group, GroupId, GroupKind, Op, Pc};
+use super::{Arg, Definition, DocumentChild, Group, GroupId, GroupKind, Op, Pc, PlannedUnit, Selection, Subject};
 use crate::eval::compile::tree::{RuleId, RuleKind, is_ground, kind as rule_kind};
 use crate::eval::compile::walk::chain;
 use crate::eval::syntax::ast::{Location, Rule, Term};
@@ -21,6 +22,9 @@ struct Shape {
     keyed: bool,
 }
 
+/// Documents of fewer definitions have no index: there are none without any.
+const FEWEST_SELECTED: usize = 1;
+
 /// Where a definition that holds goes.
 struct Leaving<'v> {
     /// To the group's end, if all definitions have one value.
@@ -28,6 +32,10 @@ struct Leaving<'v> {
     end: Label,
     /// To the group's end, if none of those with other values has to be evaluated.
     values: &'v Values,
+    /// The selection that the definition is in, and where its end is.
+    selected: Option<(u32, Label)>,
+    /// The definition's number.
+    chain: u32,
 }
 
 /// The constants that a document's definitions give, for which it matters whether others have to be evaluated.
@@ -126,9 +134,32 @@ impl Planner<'_> {
         let only = if agree(definitions.iter().flat_map(|rule| chain(rule))) { end } else { Label::MAX };
         let indexed = index(&definitions, self.tree, &mut self.ways_room)?;
         let values = self.values(&definitions, &indexed);
-        for (rule, indexed) in definitions.iter().zip(&indexed) {
+        let done = self.label();
+        let branches: usize = indexed.iter().map(Vec::len).sum();
+        let selection =
+            (branches >= FEWEST_SELECTED).then(|| u32::try_from(self.plan.selections.len()).unwrap_or(u32::MAX));
+        if let Some(selection) = selection {
+            let units = Vec::with_capacity(branches);
+            self.plan.selections.push(Selection {
+                group: id,
+                parameters,
+                units,
+                end: Pc::MAX,
+                agrees: only != Label::MAX,
+            });
+            self.location = Location::default();
+            self.emit(Op::Select { selection, end: done })?;
+        }
+        let selected = selection.map(|selection| (selection, done));
+        for (chain, (rule, indexed)) in (0..).zip(definitions.iter().zip(&indexed)) {
             let shape = Shape { kind: group_kind, depth, parameters, keyed: false };
-            self.plan_chain(rule, indexed, shape, &Leaving { only, end, values: &values })?;
+            let leaving = Leaving { only, end, values: &values, selected, chain };
+            self.plan_chain(rule, indexed, shape, &leaving)?;
+        }
+        self.place(done);
+        let last = self.pc();
+        if let Some(selection) = selection.and_then(|selection| self.plan.selections.get_mut(selection as usize)) {
+            selection.end = last;
         }
         let default = rules.iter().filter_map(|id| self.rule(*id)).find(|rule| rule.default);
         if let Some(default) = default.filter(|_| matches!(group_kind, GroupKind::Complete | GroupKind::Function)) {
@@ -160,7 +191,7 @@ impl Planner<'_> {
         let entry = self.pc();
         // The key needs a slot even where nothing else does.
         self.max_slot = group.slots.max(1);
-        let never = Leaving { only: Label::MAX, end: Label::MAX, values: &Values::default() };
+        let never = Leaving { only: Label::MAX, end: Label::MAX, values: &Values::default(), selected: None, chain: 0 };
         let definitions: Vec<&Rule> = rules.iter().filter_map(|id| self.rule(*id)).collect();
         let indexed = index(&definitions, self.tree, &mut self.ways_room)?;
         for (rule, indexed) in definitions.iter().zip(&indexed) {
@@ -186,7 +217,11 @@ impl Planner<'_> {
         let end = self.label();
         for (i, (rule, indexed)) in chain(rule).zip(indexed).enumerate() {
             self.location = rule.location;
+            if let Some((_, end)) = leaving.selected.filter(|_| leaving.chain > 0 || i > 0) {
+                self.emit(Op::Advance { end })?;
+            }
             self.emit(if i == 0 { Op::Definition } else { Op::Else { to: end } })?;
+            self.add_unit(leaving);
             let next = self.label();
             self.begin_definition(parameters, next);
             if indexed.asks_ahead {
@@ -218,12 +253,34 @@ impl Planner<'_> {
         Ok(())
     }
 
+    fn add_unit(&mut self, leaving: &Leaving<'_>) {
+        let start = self.pc();
+        let selection = leaving.selected.and_then(|(selection, _)| self.plan.selections.get_mut(selection as usize));
+        if let Some(selection) = selection {
+            selection.units.push(PlannedUnit { start, chain: leaving.chain });
+        }
+    }
+
     // === What OPA's index leaves out ===
 
     fn guard(&mut self, indexed: &Indexed) -> u32 {
         let id = u32::try_from(self.plan.guards.len()).unwrap_or(u32::MAX);
-        self.plan.guards.push(indexed.guard.clone());
+        let guard = indexed.guard.map(|about| self.subject(about));
+        self.plan.guards.push(guard);
         id
+    }
+
+    fn subject(&mut self, about: &About) -> Subject {
+        match about {
+            About::Input(path) => {
+                let name = |key: &Value| if let Value::String(name) = key { Some(Arc::clone(name)) } else { None };
+                let names: Vec<Arc<str>> = path.iter().map_while(name).collect();
+                let rest = path.get(names.len()..).unwrap_or_default().into();
+                Subject::Input { path: self.input_path(&names), rest }
+            }
+            About::Data(path) => Subject::Data(path.clone()),
+            About::Argument(slot) => Subject::Argument(*slot),
+        }
     }
 
     /// The constants that definitions give, where all definitions that may give another have guards. Only those for which

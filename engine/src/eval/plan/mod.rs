@@ -10,7 +10,7 @@
 mod body;
 mod call;
 mod group;
-mod index;
+mod opa_index;
 mod planner;
 mod reach;
 mod reference;
@@ -18,7 +18,7 @@ mod unify;
 
 use std::sync::Arc;
 
-pub(crate) use self::index::split;
+pub(crate) use self::opa_index::split;
 pub(crate) use self::planner::{PlanError, plan};
 pub(crate) use self::reach::{Reachable, reachable};
 use super::builtins::Function;
@@ -54,6 +54,14 @@ impl Arg {
         Self(Self::CONSTANT | u32::try_from(index).unwrap_or(u32::MAX))
     }
 
+    /// The number of the constant, if it is one.
+    pub(crate) fn as_constant(self) -> Option<u32> {
+        match self.resolve() {
+            Operand::Constant(number) => Some(number),
+            Operand::Slot(_) => None,
+        }
+    }
+
     pub(crate) fn resolve(self) -> Operand {
         if self.0 & Self::CONSTANT == 0 { Operand::Slot(self.0) } else { Operand::Constant(self.0 & !Self::CONSTANT) }
     }
@@ -72,7 +80,7 @@ pub(crate) struct Args {
 }
 
 /// Comparisons that are statements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Comparison {
     Equal,
     NotEqual,
@@ -94,7 +102,7 @@ pub(crate) enum Gathering {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Op {
     // === Documents ===
-    /// `dst = input.a.b…`, by [`Plan::paths`].
+    /// `dst = input.a.b…`, by [`Plan::inputs`].
     Input {
         path: u32,
         dst: SlotId,
@@ -327,6 +335,15 @@ pub(crate) enum Op {
     },
 
     // === Rules ===
+    /// Several definitions follow: goes to the first one that has to be run, or to `end`, if an index can tell.
+    Select {
+        selection: u32,
+        end: Pc,
+    },
+    /// The next of them.
+    Advance {
+        end: Pc,
+    },
     /// A definition begins: nothing is in doubt yet.
     Definition,
     /// A definition holds, with this value. If no other can give another, `only` says where to go.
@@ -370,33 +387,59 @@ pub(crate) enum Op {
 
 /// What has to hold for a definition to be evaluated.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Guard {
+pub(crate) struct Guard<S = Subject> {
     /// What has to be there.
-    pub(crate) required: Vec<Subject>,
+    pub(crate) required: Vec<S>,
     /// Of these, one has to hold; none if there is nothing to ask.
-    pub(crate) ways: Vec<Vec<Check>>,
-    pub(crate) memberships: Vec<Membership>,
+    pub(crate) ways: Vec<Vec<Check<S>>>,
+    pub(crate) memberships: Vec<Membership<S>>,
 }
 
-impl Guard {
+impl<S> Guard<S> {
     /// Whether it asks nothing.
     pub(crate) fn is_open(&self) -> bool {
         self.required.is_empty() && self.ways.is_empty() && self.memberships.is_empty()
+    }
+
+    /// The same about other subjects.
+    pub(crate) fn map<T>(&self, mut subject: impl FnMut(&S) -> T) -> Guard<T> {
+        Guard {
+            required: self.required.iter().map(&mut subject).collect(),
+            ways: self
+                .ways
+                .iter()
+                .map(|way| {
+                    way.iter().map(|check| Check { subject: subject(&check.subject), any: check.any.clone() }).collect()
+                })
+                .collect(),
+            memberships: self
+                .memberships
+                .iter()
+                .map(|Membership { key, collection }| Membership { key: subject(key), collection: subject(collection) })
+                .collect(),
+        }
+    }
+
+    /// Everything that it is about.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &S> {
+        let of_checks = self.ways.iter().flatten().map(|check| &check.subject);
+        let of_members = self.memberships.iter().flat_map(|membership| [&membership.key, &membership.collection]);
+        self.required.iter().chain(of_checks).chain(of_members)
     }
 }
 
 /// One of the tests has to hold for what lies there, and it has to be there.
 #[derive(Debug, Clone)]
-pub(crate) struct Check {
-    pub(crate) subject: Subject,
+pub(crate) struct Check<S = Subject> {
+    pub(crate) subject: S,
     pub(crate) any: Vec<Test>,
 }
 
 /// The collection has to have the key, unless it is neither an object nor a set.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Membership {
-    pub(crate) key: Subject,
-    pub(crate) collection: Subject,
+pub(crate) struct Membership<S = Subject> {
+    pub(crate) key: S,
+    pub(crate) collection: S,
 }
 
 /// A definition as seen from the others of its document.
@@ -410,8 +453,8 @@ pub(crate) struct Definition {
 /// What a condition is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
-    /// What lies at a path below `input`.
-    Input(Box<[Value]>),
+    /// What lies at a path of [`Plan::inputs`], and further on.
+    Input { path: u32, rest: Box<[Value]> },
     /// What lies at a path below `data`, where no rules are.
     Data(Box<[Value]>),
     /// A function's argument.
@@ -483,6 +526,29 @@ pub(crate) struct Group {
     pub(crate) keyed: Option<Pc>,
 }
 
+/// Definitions among which an index may choose.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    pub(crate) group: GroupId,
+    /// Parameters of the group.
+    pub(crate) parameters: u32,
+    /// In the order of evaluation.
+    pub(crate) units: Vec<PlannedUnit>,
+    /// What follows the last of them.
+    pub(crate) end: Pc,
+    /// Whether all of them give one constant.
+    pub(crate) agrees: bool,
+}
+
+/// A definition, or one of its `else` branches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlannedUnit {
+    /// What follows [`Op::Definition`] or [`Op::Else`].
+    pub(crate) start: Pc,
+    /// The number of the definition in its group.
+    pub(crate) chain: u32,
+}
+
 /// A builtin that the plan calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlannedBuiltin {
@@ -518,10 +584,14 @@ pub(crate) struct Plan {
     pub(crate) locations: Vec<Location>,
     pub(crate) constants: Vec<Value>,
     pub(crate) args: Vec<Arg>,
+    /// Paths below `data`.
     pub(crate) paths: Vec<Box<[Arc<str>]>>,
+    /// Paths below `input`.
+    pub(crate) inputs: Vec<Box<[Arc<str>]>>,
     pub(crate) groups: Vec<Group>,
     pub(crate) nodes: Vec<DocumentNode>,
     pub(crate) guards: Vec<Guard>,
+    pub(crate) selections: Vec<Selection>,
     /// Documents' definitions, for [`Op::Alone`].
     pub(crate) definitions: Vec<Box<[Definition]>>,
     pub(crate) builtins: Vec<PlannedBuiltin>,
@@ -535,6 +605,13 @@ pub(crate) struct Plan {
 impl Plan {
     /// The node of the rule tree's root.
     pub(crate) const ROOT: u32 = 0;
+
+    /// The number of a constant, if `value` is one of the plan's own.
+    pub(crate) fn constant_number(&self, value: &Value) -> Option<u32> {
+        let bytes = std::ptr::from_ref(value).addr().checked_sub(self.constants.as_ptr().addr())?;
+        let number = bytes / size_of::<Value>();
+        (number < self.constants.len()).then_some(u32::try_from(number).ok()?)
+    }
 
     /// Compiles the constant patterns of its calls.
     pub(crate) fn compile_patterns(&mut self) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::index::MAX_CONDITIONS;
+use super::opa_index::MAX_CONDITIONS;
 use super::{Arg, Args, Callee, DocumentChild, DocumentNode, GroupId, Op, Pc, Plan, PlannedBuiltin, SlotId};
 use crate::eval::builtins::function;
 use crate::eval::builtins::table::{Status, builtin};
@@ -61,6 +61,7 @@ pub(super) struct Planner<'a> {
     constants: HashMap<String, Arg>,
     builtins: BTreeMap<&'static str, u32>,
     paths: HashMap<Vec<Arc<str>>, u32>,
+    inputs: HashMap<Vec<Arc<str>>, u32>,
     /// What some `with` replaces.
     pub(super) replaced: Replaced,
     /// How many of the conditions that definitions may have in several ways are left.
@@ -108,6 +109,7 @@ impl<'a> Planner<'a> {
             constants: HashMap::new(),
             builtins: BTreeMap::new(),
             paths: HashMap::new(),
+            inputs: HashMap::new(),
             replaced: Replaced::default(),
             ways_room: MAX_CONDITIONS,
             looked_up: BTreeSet::new(),
@@ -281,14 +283,14 @@ impl<'a> Planner<'a> {
         Args { start, len: u32::try_from(args.len()).unwrap_or(u32::MAX) }
     }
 
+    /// A path below `data`.
     pub(super) fn path(&mut self, path: &[Arc<str>]) -> u32 {
-        if let Some(id) = self.paths.get(path) {
-            return *id;
-        }
-        let id = u32::try_from(self.plan.paths.len()).unwrap_or(u32::MAX);
-        self.plan.paths.push(path.into());
-        self.paths.insert(path.to_vec(), id);
-        id
+        numbered(&mut self.paths, &mut self.plan.paths, path)
+    }
+
+    /// A path below `input`.
+    pub(super) fn input_path(&mut self, path: &[Arc<str>]) -> u32 {
+        numbered(&mut self.inputs, &mut self.plan.inputs, path)
     }
 
     pub(super) fn builtin(&mut self, name: &str) -> Result<u32, PlanError> {
@@ -329,6 +331,17 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// The number of a path in a list of such, to which it is added if need be.
+fn numbered(numbers: &mut HashMap<Vec<Arc<str>>, u32>, paths: &mut Vec<Box<[Arc<str>]>>, path: &[Arc<str>]) -> u32 {
+    if let Some(id) = numbers.get(path) {
+        return *id;
+    }
+    let id = u32::try_from(paths.len()).unwrap_or(u32::MAX);
+    paths.push(path.into());
+    numbers.insert(path.to_vec(), id);
+    id
+}
+
 /// The only place that an operation may go to, other than the next.
 fn target_mut(op: &mut Op) -> Option<&mut Pc> {
     match op {
@@ -356,6 +369,7 @@ fn target_mut(op: &mut Op) -> Option<&mut Pc> {
         | Op::EitherFound { fail, .. }
         | Op::With { fail, .. }
         | Op::Guard { fail, .. } => Some(fail),
+        Op::Select { end, .. } | Op::Advance { end } => Some(end),
         Op::Next { end, .. } | Op::DocumentNext { end, .. } => Some(end),
         Op::Hit { done, .. } => Some(done),
         Op::Jump { to } | Op::FoundElse { to, .. } | Op::Else { to } | Op::Default { to } | Op::Alone { to, .. } => {

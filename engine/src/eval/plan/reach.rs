@@ -2,20 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use super::{Callee, DocumentChild, GroupId, Op, Plan, With};
+use super::{Callee, DocumentChild, GroupId, Guard, Op, Plan, Subject, With};
 use crate::eval::machine::Entry;
 
 /// What may be reached from an entrypoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reachable {
     /// Builtins, by name.
     pub(crate) builtins: BTreeSet<&'static str>,
     pub(crate) groups: BTreeSet<GroupId>,
+    /// The paths of [`Plan::inputs`] that may be read; none if all of the input is.
+    pub(crate) input: Option<BTreeSet<u32>>,
+    /// The paths of [`Plan::paths`] that may be read, without those of whole documents of rules and data.
+    pub(crate) data: BTreeSet<u32>,
 }
 
 /// Everything that evaluating `entry` may come to.
 pub(crate) fn reachable(plan: &Plan, entry: &Entry) -> Reachable {
-    let mut reachable = Reachable::default();
+    let mut reachable = Reachable {
+        builtins: BTreeSet::new(),
+        groups: BTreeSet::new(),
+        input: Some(BTreeSet::new()),
+        data: BTreeSet::new(),
+    };
     let mut open: Vec<GroupId> = entry.group().into_iter().collect();
     let ends = ends(plan);
     while let Some(id) = open.pop() {
@@ -23,10 +32,12 @@ pub(crate) fn reachable(plan: &Plan, entry: &Entry) -> Reachable {
             continue;
         }
         let Some(group) = plan.groups.get(id as usize) else { continue };
-        let end = ends.partition_point(|end| *end < group.entry);
-        let end = ends.get(end).copied().unwrap_or(group.entry);
-        for op in plan.ops.get(group.entry as usize..end as usize).unwrap_or_default() {
-            reachable.step(plan, op, &mut open);
+        for start in std::iter::once(group.entry).chain(group.keyed) {
+            let end = ends.partition_point(|end| *end < start);
+            let end = ends.get(end).copied().unwrap_or(start);
+            for op in plan.ops.get(start as usize..end as usize).unwrap_or_default() {
+                reachable.step(plan, op, &mut open);
+            }
         }
     }
     reachable
@@ -41,9 +52,22 @@ impl Reachable {
             }
             Op::Rule { group, .. } | Op::RuleAt { group, .. } | Op::Function { group, .. } => open.push(*group),
             Op::Document { node, .. } => below(plan, *node, open),
+            Op::Input { path, .. } => self.input.iter_mut().for_each(|input| _ = input.insert(*path)),
+            Op::Data { path, .. } => {
+                self.data.insert(*path);
+            }
+            Op::Guard { guard, .. } => self.guard(plan, *guard),
+            Op::Alone { among, .. } => {
+                let definitions = plan.definitions.get(*among as usize);
+                definitions.into_iter().flatten().for_each(|definition| self.guard(plan, definition.guard));
+            }
             Op::With { replacement, .. } => {
-                let functions = plan.replacements.get(*replacement as usize).map(|replacement| &replacement.functions);
-                for (_, stands) in functions.into_iter().flatten() {
+                let Some(replacement) = plan.replacements.get(*replacement as usize) else { return };
+                // Beside what is replaced stands the rest.
+                if replacement.input.iter().any(|(path, _)| !path.is_empty()) {
+                    self.input = None;
+                }
+                for (_, stands) in &replacement.functions {
                     match stands {
                         With::Callee(Callee::Builtin(builtin)) => self.builtin(plan, *builtin),
                         With::Callee(Callee::Group(group)) => open.push(*group),
@@ -52,6 +76,14 @@ impl Reachable {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn guard(&mut self, plan: &Plan, guard: u32) {
+        for subject in plan.guards.get(guard as usize).into_iter().flat_map(Guard::subjects) {
+            if let (Subject::Input { path, .. }, Some(input)) = (subject, &mut self.input) {
+                input.insert(*path);
+            }
         }
     }
 

@@ -37,7 +37,7 @@ impl Planner<'_> {
 
     fn input(&mut self, rest: &[Term]) -> Result<Arg, PlanError> {
         let (names, rest) = names(rest);
-        let (path, dst) = (self.path(&names), self.slot()?);
+        let (path, dst) = (self.input_path(&names), self.slot()?);
         self.emit(Op::Input { path, dst, fail: self.fail })?;
         self.follow(At::Value(Arg::slot(dst)), rest)
     }

@@ -1,10 +1,13 @@
 //! JSON: read strictly or as Go reads it, and written as Go writes it. Neither recurses.
 
+mod strings;
+mod tokens;
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::number::NumberError;
-use super::{Number, Object, Value};
+pub(crate) use self::tokens::{Kind, Refused, Tokens, Word};
+use super::{Object, Value};
 
 /// How a document is read.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +29,7 @@ pub(crate) const DATA: Reading =
     Reading { max_depth: super::MAX_DEPTH as usize, max_values: MAX_DATA as usize, lenient: false };
 
 /// What an array or object with content counts for beyond itself: it takes as much memory, and time to free, as three others.
-const COMPOSITE: usize = 2;
+pub(crate) const COMPOSITE: usize = 2;
 
 /// The [`weight`](Value::weight) that a bundle's data may have.
 pub(crate) const MAX_DATA: u32 = 1_000_000;
@@ -45,20 +48,37 @@ pub(crate) struct JsonError {
     pub(crate) is_limit: bool,
 }
 
+impl From<Refused> for JsonError {
+    fn from(refused: Refused) -> Self {
+        *refused
+    }
+}
+
 /// Reads one document.
 ///
 /// # Errors
 /// It isn't JSON, is too deep, holds a number that can't be held, or, unless lenient, is ambiguous.
 pub(crate) fn read(text: &str, reading: Reading) -> Result<Value, JsonError> {
-    Reader { text, at: 0, reading, values: 0, empty: None }.document()
+    let mut tokens = Tokens::new(text, reading);
+    let value = read_value(&mut tokens, 0)?;
+    tokens.end()?;
+    Ok(value)
 }
 
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    reading: Reading,
-    /// How many there were so far.
-    values: usize,
+/// Reads one value that stands in `depth` others.
+///
+/// # Errors
+/// As for [`read`].
+pub(crate) fn read_value(tokens: &mut Tokens<'_>, depth: usize) -> Result<Value, Refused> {
+    let mut reader = Reader { tokens, depth, empty: None };
+    reader.value()
+}
+
+/// Makes a value of what it reads.
+struct Reader<'t, 'i> {
+    tokens: &'t mut Tokens<'i>,
+    /// How deep the whole of it stands.
+    depth: usize,
     /// An empty array and an empty object, for all of them.
     empty: Option<(Value, Value)>,
 }
@@ -69,76 +89,58 @@ enum Open {
     Object { entries: Vec<(Value, Value)>, key: Value },
 }
 
-impl Reader<'_> {
-    fn document(mut self) -> Result<Value, JsonError> {
+impl Reader<'_, '_> {
+    fn value(&mut self) -> Result<Value, Refused> {
         let mut open: Vec<Open> = vec![];
         loop {
             // Here a value is expected.
-            self.space();
-            self.count(1)?;
-            let mut value = match self.peek() {
-                Some(b'[') => {
-                    self.enter(open.len())?;
-                    if self.closes(b']') {
-                        self.empty().0
-                    } else {
-                        self.count(COMPOSITE)?;
-                        open.push(Open::Array(vec![]));
-                        continue;
-                    }
+            let mut value = match self.tokens.value()? {
+                Kind::Array if self.tokens.open(b']', self.depth + open.len())? => {
+                    open.push(Open::Array(vec![]));
+                    continue;
                 }
-                Some(b'{') => {
-                    self.enter(open.len())?;
-                    if self.closes(b'}') {
-                        self.empty().1
-                    } else {
-                        self.count(COMPOSITE)?;
-                        let key = self.key()?;
-                        open.push(Open::Object { entries: vec![], key });
-                        continue;
-                    }
+                Kind::Array => self.empty().0,
+                Kind::Object if self.tokens.open(b'}', self.depth + open.len())? => {
+                    let key = self.key()?;
+                    open.push(Open::Object { entries: vec![], key });
+                    continue;
                 }
-                Some(b'"') => Value::from(self.string()?),
-                Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
-                _ => self.word()?,
+                Kind::Object => self.empty().1,
+                Kind::Text => Value::from(&*self.tokens.string()?),
+                Kind::Number => Value::Number(self.tokens.number()?),
+                Kind::Word => match self.tokens.word()? {
+                    Word::Null => Value::Null,
+                    Word::Bool(value) => Value::Bool(value),
+                },
             };
             // Here a value is complete; it may complete what it stands in.
             loop {
-                self.space();
                 match open.pop() {
-                    None if self.at == self.text.len() => return Ok(value),
-                    None => return Err(self.error("something follows the document")),
+                    None => return Ok(value),
                     Some(Open::Array(mut items)) => {
                         items.push(value);
-                        match self.next() {
-                            Some(b',') => {
-                                open.push(Open::Array(items));
-                                break;
-                            }
-                            Some(b']') => value = Value::array(items),
-                            _ => return Err(self.error_before("expected `,` or `]`")),
+                        if self.tokens.another(b']')? {
+                            open.push(Open::Array(items));
+                            break;
                         }
+                        value = Value::array(items);
                     }
                     Some(Open::Object { mut entries, key }) => {
                         entries.push((key, value));
-                        match self.next() {
-                            Some(b',') => {
-                                self.space();
-                                let key = self.key()?;
-                                open.push(Open::Object { entries, key });
-                                break;
-                            }
-                            Some(b'}') => value = self.object(entries)?,
-                            _ => return Err(self.error_before("expected `,` or `}`")),
+                        if self.tokens.another(b'}')? {
+                            let key = self.key()?;
+                            open.push(Open::Object { entries, key });
+                            break;
                         }
+                        value = self.object(entries)?;
                     }
                 }
             }
         }
     }
 
-    fn object(&self, entries: Vec<(Value, Value)>) -> Result<Value, JsonError> {
-        if !self.reading.lenient {
+    fn object(&self, entries: Vec<(Value, Value)>) -> Result<Value, Refused> {
+        if !self.tokens.reading().lenient {
             let twice = if entries.len() <= 8 {
                 let mut rest = entries.as_slice();
                 std::iter::from_fn(|| {
@@ -153,178 +155,21 @@ impl Reader<'_> {
                 entries.iter().map(|(key, _)| key).find(|key| !seen.insert(key.as_str()))
             };
             if let Some(key) = twice.and_then(Value::as_str) {
-                return Err(self.error_before(&format!("the key `{}` stands twice", key.escape_debug())));
+                return Err(self.tokens.twice(key));
             }
         }
         Ok(Value::Object(Object::from(entries)))
     }
 
-    fn enter(&mut self, depth: usize) -> Result<(), JsonError> {
-        if depth >= self.reading.max_depth {
-            return Err(self.limit(format!("nested deeper than {}", self.reading.max_depth)));
-        }
-        self.at += 1;
-        self.space();
-        Ok(())
-    }
-
-    fn closes(&mut self, bracket: u8) -> bool {
-        let closes = self.peek() == Some(bracket);
-        if closes {
-            self.at += 1;
-        }
-        closes
-    }
-
-    fn key(&mut self) -> Result<Value, JsonError> {
-        if self.peek() != Some(b'"') {
-            return Err(self.error("expected a key in quotes"));
-        }
-        self.count(1)?;
-        let key = self.string()?;
-        self.space();
-        match self.next() {
-            Some(b':') => Ok(Value::from(key)),
-            _ => Err(self.error_before("expected `:`")),
-        }
-    }
-
-    /// At its opening quote.
-    fn string(&mut self) -> Result<String, JsonError> {
-        self.at += 1;
-        let mut text = String::new();
-        loop {
-            let rest = self.rest();
-            let plain = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-            let Some(plain) = plain else { return Err(self.error("a string that doesn't end")) };
-            text.push_str(rest.get(..plain).unwrap_or_default());
-            self.at += plain;
-            match self.next() {
-                Some(b'"') => return Ok(text),
-                Some(b'\\') => text.push(self.escape()?),
-                _ => return Err(self.error_before("a control character in a string; escape it")),
-            }
-        }
-    }
-
-    /// Behind its backslash.
-    fn escape(&mut self) -> Result<char, JsonError> {
-        Ok(match self.next() {
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => {
-                let unit = self.unit()?;
-                let lone = |reader: &Self| match reader.reading.lenient {
-                    true => Ok(char::REPLACEMENT_CHARACTER),
-                    false => Err(reader.error_before("half a surrogate pair")),
-                };
-                match unit {
-                    0xd800..=0xdbff if self.rest().starts_with("\\u") => {
-                        let before = self.at;
-                        self.at += 2;
-                        let low = self.unit()?;
-                        match char::decode_utf16([unit, low]).next() {
-                            Some(Ok(char)) => char,
-                            _ => {
-                                self.at = before;
-                                lone(self)?
-                            }
-                        }
-                    }
-                    _ => match char::from_u32(u32::from(unit)) {
-                        Some(char) => char,
-                        None => lone(self)?,
-                    },
-                }
-            }
-            _ => return Err(self.error_before("an escape that JSON doesn't have")),
-        })
-    }
-
-    fn unit(&mut self) -> Result<u16, JsonError> {
-        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
-        self.at += 4;
-        unit.ok_or_else(|| self.error_before("expected four hexadecimal digits"))
-    }
-
-    fn number(&mut self) -> Result<Number, JsonError> {
-        let rest = self.rest();
-        let end = rest.bytes().position(|b| !matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
-        let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        if !is_number(text) {
-            return Err(self.error(&format!("`{}` is no number", text.get(..40).unwrap_or(text))));
-        }
-        let number: Number = text.parse().map_err(|e: NumberError| match e {
-            NumberError::Syntax => self.error(&format!("`{text}` is no number")),
-            NumberError::TooLarge => {
-                let start = text.get(..40).unwrap_or(text);
-                self.error(&format!("the number {start} can't be held exactly; pass it as a string"))
-            }
-        })?;
-        let len = text.len();
-        self.at += len;
-        // One with many digits takes as much as several other values.
-        self.count(usize::from(number.heap_bytes() > 0) + len / 32)?;
-        Ok(number)
-    }
-
-    fn word(&mut self) -> Result<Value, JsonError> {
-        for (word, value) in [("true", Value::Bool(true)), ("false", Value::Bool(false)), ("null", Value::Null)] {
-            if self.rest().starts_with(word) {
-                self.at += word.len();
-                return Ok(value);
-            }
-        }
-        Err(self.error(if self.at >= self.text.len() { "the document ends too early" } else { "expected a value" }))
-    }
-
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    fn rest(&self) -> &str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek();
-        self.at += 1;
-        byte
-    }
-
-    fn count(&mut self, more: usize) -> Result<(), JsonError> {
-        self.values = self.values.saturating_add(more);
-        if self.values > self.reading.max_values {
-            return Err(self.limit(format!("more than {} values", self.reading.max_values)));
-        }
-        Ok(())
+    fn key(&mut self) -> Result<Value, Refused> {
+        self.tokens.key()?;
+        let key = self.tokens.string()?;
+        self.tokens.colon()?;
+        Ok(Value::from(&*key))
     }
 
     fn empty(&mut self) -> (Value, Value) {
         self.empty.get_or_insert_with(|| (Value::array(vec![]), Value::object(vec![]))).clone()
-    }
-
-    fn error(&self, what: &str) -> JsonError {
-        JsonError { what: what.to_owned(), at: self.at, is_limit: false }
-    }
-
-    fn error_before(&self, what: &str) -> JsonError {
-        JsonError { what: what.to_owned(), at: self.at.saturating_sub(1), is_limit: false }
-    }
-
-    fn limit(&self, what: String) -> JsonError {
-        JsonError { what, at: self.at, is_limit: true }
     }
 }
 

@@ -33,6 +33,13 @@ pub(crate) struct Decimal {
     exponent: i32,
 }
 
+/// How a number is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Int,
+    Text,
+}
+
 /// Why a text isn't a number here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NumberError {
@@ -130,6 +137,13 @@ impl Number {
         }
     }
 
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Int(_) => Form::Int,
+            Self::Text(_) => Form::Text,
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Int(_) => 0,
@@ -222,39 +236,53 @@ impl FromStr for Number {
     type Err = NumberError;
 
     fn from_str(text: &str) -> Result<Self, NumberError> {
-        let bytes = text.as_bytes();
-        // The usual case first: a short plain integer in its shortest form.
-        let unsigned = bytes.strip_prefix(b"-").unwrap_or(bytes);
-        if unsigned.len() <= 18
-            && !unsigned.is_empty()
-            && unsigned.iter().all(u8::is_ascii_digit)
-            && (unsigned.first() != Some(&b'0') || bytes == b"0")
-        {
-            return text.parse().map(Self::Int).map_err(|_| NumberError::Syntax);
+        match shortest(text) {
+            Some(value) => Ok(Self::Int(value)),
+            None => Ok(Self::Text(Arc::new(Parts::of(text)?.decimal()))),
         }
-        let decimal = Decimal::parse(text)?;
-        if let Ok(value) = text.parse::<i64>()
-            && value.to_string() == text
-        {
-            return Ok(Self::Int(value));
-        }
-        Ok(Self::Text(Arc::new(decimal)))
     }
 }
 
-// === impl Decimal ===
+/// What a text would be read as, without making it.
+///
+/// # Errors
+/// As for reading it.
+pub(super) fn check(text: &str) -> Result<Form, NumberError> {
+    match shortest(text) {
+        Some(_) => Ok(Form::Int),
+        None => Parts::of(text).map(|_| Form::Text),
+    }
+}
 
-impl Decimal {
-    fn parse(text: &str) -> Result<Self, NumberError> {
-        let (negative, rest) = match text.as_bytes().first() {
-            Some(b'-') => (true, text.get(1..)),
-            Some(b'+') => (false, text.get(1..)),
-            _ => (false, Some(text)),
-        };
-        let rest = rest.ok_or(NumberError::Syntax)?;
-        let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+/// The integer, if it fits and this is its shortest form.
+fn shortest(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let unsigned = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let is_shortest = match unsigned.first() {
+        Some(b'0') => bytes == b"0",
+        Some(_) => unsigned.iter().all(u8::is_ascii_digit),
+        None => false,
+    };
+    if is_shortest { text.parse().ok() } else { None }
+}
+
+/// A number's text taken apart, its size checked.
+struct Parts<'a> {
+    text: &'a str,
+    whole: &'a str,
+    fraction: &'a str,
+    is_zero: bool,
+    exponent: i32,
+}
+
+// === impl Parts ===
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Result<Self, NumberError> {
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
-            None => (rest, 0),
+            None => (unsigned, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = || whole.bytes().chain(fraction.bytes());
@@ -264,22 +292,33 @@ impl Decimal {
         if text.len() > MAX_DIGITS {
             return Err(NumberError::TooLarge);
         }
-        // Without leading and trailing zeros.
-        let all: Vec<u8> = digits().skip_while(|byte| *byte == b'0').collect();
-        let significant = all.iter().rposition(|byte| *byte != b'0').map_or(0, |last| last + 1);
-        let trailing = all.len() - significant;
-        let value = BigUint::parse_bytes(all.get(..significant).unwrap_or_default(), 10).unwrap_or(BigUint::ZERO);
+        let is_zero = digits().all(|byte| byte == b'0');
+        let trailing = digits().rev().take_while(|byte| *byte == b'0').count();
         let shift = |n: usize| i32::try_from(n).map_err(|_| NumberError::TooLarge);
-        let scale = exponent.saturating_sub(shift(fraction.len())?).saturating_add(shift(trailing)?);
-        if value == BigUint::ZERO {
-            return Ok(Self { text: text.into(), negative: false, digits: value, exponent: 0 });
-        }
-        if scale.unsigned_abs() as usize > MAX_DIGITS {
+        let exponent = exponent.saturating_sub(shift(fraction.len())?).saturating_add(shift(trailing)?);
+        if !is_zero && exponent.unsigned_abs() as usize > MAX_DIGITS {
             return Err(NumberError::TooLarge);
         }
-        Ok(Self { text: text.into(), negative, digits: value, exponent: scale })
+        Ok(Self { text, whole, fraction, is_zero, exponent })
     }
 
+    fn decimal(&self) -> Decimal {
+        let text = self.text.into();
+        if self.is_zero {
+            return Decimal { text, negative: false, digits: BigUint::ZERO, exponent: 0 };
+        }
+        // Without leading and trailing zeros.
+        let digits = self.whole.bytes().chain(self.fraction.bytes());
+        let mut digits: Vec<u8> = digits.skip_while(|byte| *byte == b'0').collect();
+        digits.truncate(digits.iter().rposition(|byte| *byte != b'0').map_or(0, |last| last + 1));
+        let digits = BigUint::parse_bytes(&digits, 10).unwrap_or(BigUint::ZERO);
+        Decimal { text, negative: self.text.starts_with('-'), digits, exponent: self.exponent }
+    }
+}
+
+// === impl Decimal ===
+
+impl Decimal {
     fn plain_i64(&self) -> Option<i64> {
         if self.text.contains(['e', 'E']) || self.text.trim_start_matches(['+', '-']).len() > 19 {
             return None;
@@ -327,6 +366,7 @@ mod tests {
         }
         assert_eq!(number("-0"), number("0"));
         assert_eq!(number("-0.0"), number("0e5"));
+        assert_eq!(number("0e5000"), number("0"));
     }
 
     #[test]

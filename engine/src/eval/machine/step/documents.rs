@@ -2,29 +2,44 @@
 
 use super::{Stepped, is_leaf};
 use crate::eval::compile::tree::is_written;
-use crate::eval::machine::context::Outcome;
+use crate::eval::input::reads::NotRead;
+use crate::eval::machine::answer::HaltKind;
+use crate::eval::machine::context::{Given, Outcome};
 use crate::eval::machine::document::{Document, Remote, child, remote};
-use crate::eval::machine::run::Machine;
+use crate::eval::machine::run::{Machine, Stop};
 use crate::eval::machine::slot::{Slot, View};
 use crate::eval::plan::{Arg, DocumentChild, Operand, Pc, SlotId};
 use crate::eval::value::Value;
 
 impl<'p> Machine<'p> {
-    pub(super) fn input(&mut self, path: u32, dst: SlotId, fail: Pc) {
-        let names = self.plan.paths.get(path as usize).map_or(&[][..], |path| path);
-        let Some(context) = self.contexts.get(self.context as usize) else { return };
-        let found = match &context.input {
-            Slot::Ref(root) => names.iter().try_fold(*root, |value, name| value.get_str(name)).map(Slot::Ref),
-            Slot::Own(root) => {
-                names.iter().try_fold(root, |value, name| value.get_str(name)).map(|value| Slot::Own(value.clone()))
-            }
-            Slot::Empty => None,
-            _ => {
-                self.maybe = true;
-                Some(Slot::unknown())
-            }
-        };
+    pub(super) fn input(&mut self, path: u32, dst: SlotId, fail: Pc) -> Stepped {
+        let found = self.input_at(path)?;
+        self.maybe |= matches!(found, Some(Slot::Unknown(_)));
         self.put_or(found, dst, fail);
+        Ok(())
+    }
+
+    /// What lies at one of the plan's paths below `input`.
+    pub(in crate::eval::machine) fn input_at(&self, path: u32) -> Result<Option<Slot<'p>>, Stop> {
+        let Some(context) = self.contexts.get(self.context as usize) else { return Ok(None) };
+        let names = self.plan.inputs.get(path as usize).map_or(&[][..], |path| path);
+        let follow = |root| names.iter().try_fold(root, |value: &Value, name| value.get_str(name)).cloned();
+        match &context.input {
+            Given::Inputs(inputs) => match inputs.value(path) {
+                Ok(found) => Ok(found.map(Slot::Ref)),
+                Err(NotRead) => Err(self.not_read()),
+            },
+            Given::Put(Slot::Empty) => Ok(None),
+            Given::Put(slot) => match slot.as_known() {
+                Some(root) => Ok(follow(root).map(Slot::Own)),
+                None => Ok(Some(Slot::unknown())),
+            },
+        }
+    }
+
+    /// An entrypoint reads what its read set doesn't have. Nothing may be concluded from what isn't there.
+    pub(in crate::eval::machine) fn not_read(&self) -> Stop {
+        Stop::Halt(self.halt(HaltKind::Internal, "an input that isn't in the read set"))
     }
 
     pub(super) fn data(&mut self, path: u32, may_be_remote: bool, dst: SlotId, fail: Pc) {

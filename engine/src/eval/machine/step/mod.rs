@@ -22,7 +22,7 @@ impl<'p> Machine<'p> {
     #[inline]
     pub(super) fn step(&mut self, op: &'p Op) -> Stepped {
         match *op {
-            Op::Input { path, dst, fail } => self.input(path, dst, fail),
+            Op::Input { path, dst, fail } => return self.input(path, dst, fail),
             Op::Data { path, remote, dst, fail } => self.data(path, remote, dst, fail),
             Op::Dot { src, key, dst, fail } => return self.dot(src, key, dst, fail),
             Op::DataDot { src, key, dst, fail } => return self.data_dot(src, key, dst, fail),
@@ -128,6 +128,8 @@ impl<'p> Machine<'p> {
                 }
             }
 
+            Op::Select { selection, end } => return self.select(selection, end),
+            Op::Advance { end } => return self.advance(end),
             Op::Definition => {
                 self.fresh();
                 if let Some(frame) = self.frames.last_mut() {
@@ -179,7 +181,7 @@ impl<'p> Machine<'p> {
     // === Operands ===
 
     #[inline]
-    pub(super) fn slot(&self, slot: SlotId) -> Option<&Slot<'p>> {
+    pub(in crate::eval::machine) fn slot(&self, slot: SlotId) -> Option<&Slot<'p>> {
         self.slots.get(self.base + slot as usize)
     }
 
@@ -213,7 +215,7 @@ impl<'p> Machine<'p> {
     }
 
     /// At the beginning of a definition nothing is in doubt but the call.
-    fn fresh(&mut self) {
+    pub(in crate::eval::machine) fn fresh(&mut self) {
         self.maybe = false;
         self.within = false;
         self.many = false;

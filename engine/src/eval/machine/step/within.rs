@@ -2,7 +2,7 @@
 
 use super::{KEY_CONFLICT, Stepped};
 use crate::eval::machine::answer::HaltKind;
-use crate::eval::machine::context::{Context, Stand, copied, put};
+use crate::eval::machine::context::{Context, Given, Stand, copied, put};
 use crate::eval::machine::run::{Machine, Stop};
 use crate::eval::machine::slot::{Found, Mark, Slot};
 use crate::eval::plan::{Arg, NOWHERE, Pc, SlotId, With as Stands};
@@ -86,11 +86,14 @@ impl<'p> Machine<'p> {
         let mut context = current.child();
         for (path, value) in &described.input {
             let value = self.operand(*value);
-            self.budget.alloc(copied(context.input.as_known(), path))?;
-            context.input = match value.into_known() {
-                Some(value) => Slot::Own(put(context.input.as_known(), path, value)),
+            // What is replaced as a whole needn't have been read.
+            let root = if path.is_empty() { Ok(None) } else { context.input.root() };
+            let Ok(root) = root else { return Err(self.not_read()) };
+            self.budget.alloc(copied(root, path))?;
+            context.input = Given::Put(match value.into_known() {
+                Some(value) => Slot::Own(put(root, path, value)),
                 None => Slot::unknown(),
-            };
+            });
         }
         for (path, value) in &described.data {
             let value = self.operand(*value);

@@ -4,9 +4,23 @@
 //! refused: a key twice, a number that can't be held, half a surrogate pair, too much depth. Nothing is repaired, and no
 //! empty document is put in its place.
 
+#[cfg(any(test, feature = "internals"))]
+pub(crate) mod agree;
+pub(crate) mod built;
+pub(crate) mod fields;
+pub(crate) mod parts;
+pub(crate) mod reads;
+pub(crate) mod request;
+pub(crate) mod scan;
+pub(crate) mod scratch;
+
 use super::value::{Value, json};
+use crate::context::Held;
 use crate::identity::Identity;
 use crate::request::{BadInput, MAX_REQUEST_BYTES, Request};
+
+/// The largest document read, in bytes. A request in JSON is smaller; a host may pass a context by itself.
+const MAX_DOCUMENT_BYTES: usize = 16 * MAX_REQUEST_BYTES;
 
 /// The one Rego `input` that edge and control plane both build from a request.
 ///
@@ -17,24 +31,29 @@ pub(crate) fn document(request: &Request, tenant: &str, identity: Option<&Identi
     request.check()?;
     let mut input = Fields::default();
     input.text("tenant_id", tenant);
-    input.set("actor", actor(request, identity)?);
+    input.set("actor", actor(&request.actor.id, identity)?);
     input.text("action", &request.action);
     input.text("resource", &request.resource);
-    input.set("context", read_strict(request.context.as_json()).map_err(|e| BadInput(format!("context: {}", e.0)))?);
+    input.set("context", context(request)?);
     input.text("stage", &request.stage);
     input.text("delegation", &request.delegation);
-    if !request.approval_id.is_empty() {
-        let mut approval = Fields::default();
-        approval.text("id", &request.approval_id);
-        input.set("approval", approval.into());
+    if let Some(approval) = approval(&request.approval_id) {
+        input.set("approval", approval);
     }
     input.text("mcp_tool", &request.mcp_tool);
     input.text("request_id", &request.request_id);
     Ok(input.into())
 }
 
+fn context(request: &Request) -> Result<Value, BadInput> {
+    match request.context.held() {
+        Held::Text(text) => read_strict(text).map_err(|e| BadInput(format!("context: {}", e.0))),
+        Held::Built(value) => built::tree(value).ok_or_else(|| BadInput("context: a number that can't be held".into())),
+    }
+}
+
 /// Who acts: verified claims win, and a hint alone has the lowest tier and no score.
-fn actor(request: &Request, identity: Option<&Identity>) -> Result<Value, BadInput> {
+fn actor(id: &str, identity: Option<&Identity>) -> Result<Value, BadInput> {
     let mut actor = Fields::default();
     match identity {
         Some(identity) => {
@@ -47,13 +66,20 @@ fn actor(request: &Request, identity: Option<&Identity>) -> Result<Value, BadInp
         }
         None => {
             // Hints of labels or a SPIFFE id are left out: in a policy they would look like verified ones.
-            actor.text("id", &request.actor.id);
+            actor.text("id", id);
             actor.text("tier", crate::trust::Tier::Unverified.as_str());
             actor.set("score", Value::from(0_i64));
             actor.set("tags", Value::array(vec![]));
         }
     }
     Ok(actor.into())
+}
+
+/// The approval that the caller claims to hold, if any.
+fn approval(id: &str) -> Option<Value> {
+    let mut approval = Fields::default();
+    approval.text("id", id);
+    (!id.is_empty()).then(|| approval.into())
 }
 
 /// A score as a number; one that is none is the lowest.
@@ -65,8 +91,8 @@ fn score(score: f64) -> Value {
 pub(crate) fn read_strict(text: &str) -> Result<Value, BadInput> {
     #[cfg(test)]
     super::fault::point();
-    if text.len() > 16 * MAX_REQUEST_BYTES {
-        return Err(BadInput(format!("{} bytes; the limit is {}", text.len(), 16 * MAX_REQUEST_BYTES)));
+    if text.len() > MAX_DOCUMENT_BYTES {
+        return Err(BadInput(format!("{} bytes; the limit is {MAX_DOCUMENT_BYTES}", text.len())));
     }
     json::read(text, json::STRICT).map_err(|e| BadInput(e.to_string()))
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use self::asked::Asked;
 use self::entries::{Alternated, Entry, Wanted};
 use super::planner::PlanError;
-use super::{Check, Guard, Subject};
+use super::{Check, Guard, SlotId};
 use crate::eval::compile::tree::{RuleTree, scalar};
 use crate::eval::compile::walk::chain;
 use crate::eval::syntax::ast::{Rule, Term};
@@ -22,9 +22,20 @@ use crate::eval::value::Value;
 /// Conditions that a policy's definitions may have in all their ways, where there are several.
 pub(super) const MAX_CONDITIONS: usize = 100_000;
 
+/// What a condition is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum About {
+    /// What lies at a path below `input`.
+    Input(Box<[Value]>),
+    /// What lies at a path below `data`, where no rules are.
+    Data(Box<[Value]>),
+    /// A function's argument.
+    Argument(SlotId),
+}
+
 /// What the index says of a definition.
 pub(super) struct Indexed {
-    pub(super) guard: Guard,
+    pub(super) guard: Guard<About>,
     /// Whether anything is asked that the statements before the first which may raise an error don't.
     pub(super) asks_ahead: bool,
     /// Whether some statement may raise an error.
@@ -49,7 +60,7 @@ pub(super) fn index(rules: &[&Rule], tree: &RuleTree, room: &mut usize) -> Resul
     let consults = !agree(rules.iter().flat_map(|rule| chain(rule)));
     let mut indexed = |rule: &Rule, asked: Asked| {
         let ways = asked.ways(all.room).ok_or_else(|| too_many_ways(rule))?;
-        let mut checked: Vec<Vec<Check>> = ways.iter().map(|way| checks(way, &levels, &all.subjects)).collect();
+        let mut checked: Vec<Vec<Check<About>>> = ways.iter().map(|way| checks(way, &levels, &all.subjects)).collect();
         // A way that asks nothing is always open.
         if checked.iter().any(Vec::is_empty) {
             checked.clear();
@@ -97,8 +108,8 @@ struct All<'a> {
     tree: &'a RuleTree,
     /// How many conditions of several ways there may still be.
     room: &'a mut usize,
-    subjects: Vec<Subject>,
-    ids: HashMap<Subject, usize>,
+    subjects: Vec<About>,
+    ids: HashMap<About, usize>,
     /// How many ask about each subject.
     counts: Vec<usize>,
     alternated: Vec<Alternated>,
@@ -118,7 +129,7 @@ type Way = Vec<Entry>;
 type Levels = Vec<Option<usize>>;
 
 impl All<'_> {
-    fn intern(&mut self, subject: Subject) -> usize {
+    fn intern(&mut self, subject: About) -> usize {
         if let Some(known) = self.ids.get(&subject) {
             return *known;
         }
@@ -163,7 +174,7 @@ impl All<'_> {
 }
 
 /// The conditions of one way, as far as OPA's trie has them.
-fn checks(way: &[Entry], levels: &Levels, subjects: &[Subject]) -> Vec<Check> {
+fn checks(way: &[Entry], levels: &Levels, subjects: &[About]) -> Vec<Check<About>> {
     let mut remaining = way.len();
     let mut checks = vec![];
     let mut by_level: BTreeMap<usize, Vec<&Entry>> = BTreeMap::new();

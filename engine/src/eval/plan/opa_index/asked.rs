@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::entries::{Alternated, Entries, Entry, Inserted, Wanted};
-use super::{All, Way, is_scalar, scalar_value, split};
+use super::{About, All, Way, is_scalar, scalar_value, split};
 use crate::eval::compile::tree::RuleTree;
-use crate::eval::plan::{Membership, Subject};
+use crate::eval::plan::Membership;
 use crate::eval::syntax::ast::{Body, Expr, ExprKind, Rule, Term, TermKind, Var, dotted};
 use crate::eval::value::Value;
 
@@ -26,7 +26,7 @@ pub(super) struct Asked {
     pub(super) entries: Way,
     /// Of each, one alternative has to hold.
     pub(super) branches: Vec<Vec<Way>>,
-    pub(super) memberships: Vec<Membership>,
+    pub(super) memberships: Vec<Membership<About>>,
     /// See [`Indexed`](super::Indexed).
     pub(super) asks_ahead: bool,
     pub(super) may_raise: bool,
@@ -87,7 +87,7 @@ struct Scope<'s, 'a> {
 struct Frame {
     entries: Entries,
     branches: Vec<Vec<Way>>,
-    memberships: Vec<Membership>,
+    memberships: Vec<Membership<About>>,
     constants: HashMap<Var, Value>,
 }
 
@@ -307,7 +307,7 @@ impl Scope<'_, '_> {
     }
 
     /// What lies there is one of a collection's values.
-    fn among(&mut self, subject: Subject, collection: &Term) {
+    fn among(&mut self, subject: About, collection: &Term) {
         let constant = collection.as_var().and_then(|var| self.constant(var));
         let members: Option<Vec<Wanted>> = match (constant, &collection.kind) {
             (Some(Value::Array(items)), _) => Some(items.iter().map(Wanted::of_value).collect()),
@@ -377,7 +377,7 @@ impl Scope<'_, '_> {
 
     /// What a reference to `input` or to data that no rule makes is about. It may begin with a variable that stands for
     /// such a reference.
-    fn subject(&self, reference: &[Term]) -> Option<Subject> {
+    fn subject(&self, reference: &[Term]) -> Option<About> {
         let (head, rest) = reference.split_first()?;
         let var = head.as_var()?;
         if matches!(var.as_str(), "input" | "data") {
@@ -385,17 +385,17 @@ impl Scope<'_, '_> {
         }
         let rest: Vec<Value> = rest.iter().map(Term::to_value).collect::<Option<_>>()?;
         match self.subject_of_var(var)? {
-            Subject::Input(path) => Some(Subject::Input(path.iter().cloned().chain(rest).collect())),
-            Subject::Data(path) => {
+            About::Input(path) => Some(About::Input(path.iter().cloned().chain(rest).collect())),
+            About::Data(path) => {
                 let path: Box<[Value]> = path.iter().cloned().chain(rest).collect();
-                if self.is_virtual_path(&path) { None } else { Some(Subject::Data(path)) }
+                if self.is_virtual_path(&path) { None } else { Some(About::Data(path)) }
             }
-            Subject::Argument(_) => None,
+            About::Argument(_) => None,
         }
     }
 
     /// The same for a term that may be a variable.
-    fn resolved(&self, term: &Term) -> Option<Subject> {
+    fn resolved(&self, term: &Term) -> Option<About> {
         match &term.kind {
             TermKind::Ref(reference)
                 if reference.first().is_some_and(|head| head.is_var("input") || head.is_var("data")) =>
@@ -403,7 +403,7 @@ impl Scope<'_, '_> {
                 self.subject(reference)
             }
             TermKind::Var(var) => match self.subject_of_var(var)? {
-                Subject::Argument(_) => None,
+                About::Argument(_) => None,
                 subject => Some(subject),
             },
             _ => None,
@@ -411,12 +411,12 @@ impl Scope<'_, '_> {
     }
 
     /// What a variable stands for: the reference that it was first made equal to, or a parameter.
-    fn subject_of_var(&self, var: &Var) -> Option<Subject> {
+    fn subject_of_var(&self, var: &Var) -> Option<About> {
         if let Some(subject) = self.frames().find_map(|frame| frame.entries.subject_of(var)) {
             return self.all.subjects.get(subject).cloned();
         }
         let at = self.args.iter().position(|arg| arg.as_var() == Some(var))?;
-        u32::try_from(at).ok().map(Subject::Argument)
+        u32::try_from(at).ok().map(About::Argument)
     }
 
     fn is_virtual(&self, reference: &[Term]) -> bool {
@@ -453,7 +453,7 @@ impl Scope<'_, '_> {
 
     // === Entries ===
 
-    fn insert_at(&mut self, subject: Subject, wanted: Wanted) {
+    fn insert_at(&mut self, subject: About, wanted: Wanted) {
         let subject = self.all.intern(subject);
         self.insert(Entry { subject, wanted });
     }
@@ -488,12 +488,12 @@ fn member_of(term: &Term) -> Wanted {
 }
 
 /// The path of a reference whose parts are constants.
-fn path_of(reference: &[Term]) -> Option<Subject> {
+fn path_of(reference: &[Term]) -> Option<About> {
     let (head, rest) = reference.split_first()?;
     let path: Box<[Value]> = rest.iter().map(Term::to_value).collect::<Option<_>>()?;
     match head.as_var()?.as_str() {
-        "input" => Some(Subject::Input(path)),
-        "data" => Some(Subject::Data(path)),
+        "input" => Some(About::Input(path)),
+        "data" => Some(About::Data(path)),
         _ => None,
     }
 }
