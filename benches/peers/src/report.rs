@@ -197,10 +197,12 @@ fn row(row: &Results, out: &mut String) -> std::fmt::Result {
             None => absent.push((why, vec![who.label()])),
         }
     }
-    for (why, together) in absent {
+    for (why, together) in &absent {
         writeln!(out, "- Without {}: {why}", together.join("; "))?;
     }
-    writeln!(out)?;
+    if !absent.is_empty() {
+        writeln!(out)?;
+    }
     Ok(())
 }
 
