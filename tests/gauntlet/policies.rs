@@ -8,6 +8,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = numbers();
     cases.extend(chains());
     cases.extend(growth());
+    cases.extend(indexes());
     cases.extend(sharing());
     cases.extend(loops());
     cases.extend(traps());
@@ -88,6 +89,25 @@ fn doubled(name: &str, first: &'static str, twice: &'static str, asked: &'static
             lines(50, |i| format!("r{} := {}", i + 1, twice.replace('R', &format!("r{i}"))))
         )
     })
+}
+
+/// What an index holds or looks through for each part of an input, or for each definition.
+fn indexes() -> Vec<Case> {
+    let own_parts = |i: usize| format!("decision if input.context.part{i} == {i}");
+    vec![
+        Case::policy("4,000 rules about a part of their own each", move || lines(4000, own_parts))
+            .context(|| json!({"part3999": 3999})),
+        Case::policy("the same as a function, called a million times", || {
+            let rules = lines(500, |i| format!("f(o) if o.part{i} == {i}"));
+            format!("{rules}\ndecision if count([1 | some i in numbers.range(1, 1000000); not f({{\"x\": i}})]) > 0")
+        })
+        .out_of_budget(),
+        Case::policy("a thousand limits, asked a million times", || {
+            let rules = lines(1000, |i| format!("f(n) if n > {}", i + 2_000_000));
+            format!("{rules}\ndecision if count([1 | some i in numbers.range(1, 1000000); not f(i)]) > 0")
+        })
+        .out_of_budget(),
+    ]
 }
 
 fn growth() -> Vec<Case> {

@@ -92,8 +92,17 @@ impl Builder {
         number
     }
 
-    pub(super) fn finish(self, units: usize) -> Column {
+    /// How many units ask about it.
+    pub(super) fn asking(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// With tables if it is `looked_up`, and not only for verifying.
+    pub(super) fn finish(self, units: usize, looked_up: bool) -> Column {
         let mut tables = Tables::default();
+        if !looked_up {
+            return tables.finish(self, Units::default(), units);
+        }
         for (unit, tests) in &self.asked {
             let tests = tests.iter().filter_map(|number| self.tests.get(*number as usize));
             // The one that rules out most.
@@ -228,6 +237,15 @@ impl Column {
             if !hit.ids.is_empty() {
                 hits.push(hit);
             }
+        }
+    }
+
+    /// About how many steps looking a value up takes, beyond a few: each element of a collection is looked up.
+    pub(super) fn cost(&self, seen: Seen<'_>) -> u64 {
+        match seen {
+            Seen::Tree(tree) if !self.elements.is_empty() => u64::from(tree.weight()),
+            Seen::Text(_) => (self.prefixes.lengths.len() + self.suffixes.lengths.len()) as u64,
+            _ => 0,
         }
     }
 

@@ -27,16 +27,20 @@ impl Index {
         }
         let mut candidates = std::mem::take(&mut scratch.candidates);
         candidates.clear();
-        self.select(cell, scratch, &mut candidates);
-        let decided = self.first_of(&candidates, cell);
+        let cost = self.select(cell, scratch, &mut candidates);
+        let decided = self.first_of(&candidates, cell, cost);
         scratch.candidates = candidates;
         decided
     }
 
-    fn first_of<'a>(&self, candidates: &[u32], cell: &mut impl FnMut(&Subject) -> Cell<'a>) -> Option<Decided> {
+    fn first_of<'a>(
+        &self,
+        candidates: &[u32],
+        cell: &mut impl FnMut(&Subject) -> Cell<'a>,
+        mut cost: u64,
+    ) -> Option<Decided> {
         let mut value = None;
         let mut held = None;
-        let mut cost = 0;
         for unit in candidates.iter().filter_map(|id| self.unit(*id)) {
             // Of a definition and its `else` branches the first that holds counts.
             if held == Some(unit.chain) {

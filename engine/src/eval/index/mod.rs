@@ -35,12 +35,17 @@ use crate::eval::value::Value;
 /// So few candidates are verified one by one, without asking the other columns.
 const FEW: usize = 32;
 
+/// Parts of an input by which definitions are looked up. Each holds all definitions that don't ask about it: as many parts as
+/// definitions would take memory by the square of these.
+const MAX_LOOKED_UP: usize = 16;
+
 /// The index of one group of definitions.
 #[derive(Debug)]
 pub(crate) struct Index {
     units: Box<[Unit]>,
-    /// The one that rules out most comes first.
+    /// The one that rules out most comes first. Those behind the first [`looked_up`](Self::looked_up) are for verifying only.
     columns: Box<[Column]>,
+    looked_up: usize,
     /// The columns about which an error may be raised.
     wary: Box<[u32]>,
     conditions: Box<[Condition]>,
@@ -133,9 +138,14 @@ impl Index {
             units.push(Unit { start: planned.start, sure, value, chain: planned.chain, conditions: (start, len) });
         }
         let count = units.len();
-        let columns: Vec<Column> = builders.into_iter().map(|builder| builder.finish(count)).collect();
-        let mut order: Vec<(usize, Column)> = columns.into_iter().enumerate().collect();
-        order.sort_by_key(|(_, column)| column.expected());
+        let mut by_use: Vec<(usize, Builder)> = builders.into_iter().enumerate().collect();
+        by_use.sort_by_key(|(_, builder)| std::cmp::Reverse(builder.asking()));
+        let looked_up = by_use.len().min(MAX_LOOKED_UP);
+        let mut order: Vec<(usize, Column)> =
+            (0..).zip(by_use).map(|(at, (was, builder))| (was, builder.finish(count, at < looked_up))).collect();
+        if let Some(looked_up) = order.get_mut(..looked_up) {
+            looked_up.sort_by_key(|(_, column)| column.expected());
+        }
         let mut places = vec![0; order.len()];
         for (place, (was, _)) in (0..).zip(&order) {
             if let Some(slot) = places.get_mut(*was) {
@@ -153,18 +163,19 @@ impl Index {
         let wary = (0..).zip(&columns).filter(|(_, column)| column.textual().len() > 0).map(|(at, _)| at).collect();
         let otherwise = Otherwise::of(plan, selection);
         let conditions = conditions.into();
-        useful.then(|| Self { units: units.into(), columns, wary, conditions, otherwise, agrees: selection.agrees })
+        let agrees = selection.agrees;
+        useful.then(|| Self { units: units.into(), columns, looked_up, wary, conditions, otherwise, agrees })
     }
 
-    /// Appends to `found` the units that the cells don't rule out, in order.
+    /// Appends to `found` the units that the cells don't rule out, in order. Tells about how many steps that took.
     pub(crate) fn select<'a>(
         &self,
         cell: &mut impl FnMut(&Subject) -> Cell<'a>,
         scratch: &mut Scratch,
         found: &mut Vec<UnitId>,
-    ) {
+    ) -> u64 {
         let start = found.len();
-        self.look_up(cell, scratch, found);
+        let mut cost = self.look_up(cell, scratch, found);
         let mut is_sorted = true;
         // An error is raised whatever else the definition asks: what asked for it before tells whether it comes to that.
         for column in self.wary.iter().filter_map(|column| self.columns.get(*column as usize)) {
@@ -179,12 +190,22 @@ impl Index {
         if !is_sorted {
             sort_from(found, start);
         }
+        cost += self.wary.len() as u64;
+        cost + (found.len() - start) as u64 / 4
     }
 
-    fn look_up<'a>(&self, cell: &mut impl FnMut(&Subject) -> Cell<'a>, scratch: &mut Scratch, found: &mut Vec<UnitId>) {
+    fn look_up<'a>(
+        &self,
+        cell: &mut impl FnMut(&Subject) -> Cell<'a>,
+        scratch: &mut Scratch,
+        found: &mut Vec<UnitId>,
+    ) -> u64 {
+        let columns = self.columns.get(..self.looked_up).unwrap_or_default();
         let mut hits = Hits::new();
-        for column in &self.columns {
+        let mut cost = 0;
+        for column in columns {
             let Cell::Known(seen) = cell(&column.subject) else { continue };
+            cost += 1 + column.cost(seen);
             hits.clear();
             column.look_up(seen, &mut hits);
             let count: usize = hits.iter().map(|hit| hit.ids.len()).sum();
@@ -195,14 +216,15 @@ impl Index {
                 if found.len() - start > 1 {
                     sort_from(found, start);
                 }
-                return;
+                return cost;
             }
         }
         // What none of the columns can narrow down by itself, all of them do together.
         let Scratch { words: all, column: own, .. } = scratch;
         all.clear();
         all.resize(words(self.units.len()), u64::MAX);
-        for column in &self.columns {
+        for column in columns {
+            cost += all.len() as u64 / 4;
             let Cell::Known(seen) = cell(&column.subject) else { continue };
             hits.clear();
             column.look_up(seen, &mut hits);
@@ -220,12 +242,14 @@ impl Index {
             while word != 0 {
                 let id = at * 64 + word.trailing_zeros();
                 if id as usize >= self.units.len() {
-                    return;
+                    break;
                 }
                 found.push(id);
                 word &= word - 1;
             }
         }
+        // Values are looked up twice on this way.
+        2 * cost
     }
 
     /// Whether a candidate holds, as far as its conditions tell. `spend` is told of what takes longer than a comparison.

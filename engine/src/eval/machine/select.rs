@@ -25,9 +25,10 @@ impl<'p> Machine<'p> {
         let from = self.candidates.len();
         let mut candidates = std::mem::take(&mut self.candidates);
         let mut scratch = std::mem::take(&mut self.scratch);
-        index.select(&mut |subject| self.cell(subject), &mut scratch, &mut candidates);
+        let cost = index.select(&mut |subject| self.cell(subject), &mut scratch, &mut candidates);
         self.candidates = candidates;
         self.scratch = scratch;
+        self.budget.step(cost)?;
         if let Some(frame) = self.frames.last_mut() {
             frame.selected = Some(Selected { index, from, next: from, chain: None });
         }

@@ -22,9 +22,6 @@ struct Shape {
     keyed: bool,
 }
 
-/// Documents of fewer definitions have no index: there are none without any.
-const FEWEST_SELECTED: usize = 1;
-
 /// Where a definition that holds goes.
 struct Leaving<'v> {
     /// To the group's end, if all definitions have one value.
@@ -136,8 +133,7 @@ impl Planner<'_> {
         let values = self.values(&definitions, &indexed);
         let done = self.label();
         let branches: usize = indexed.iter().map(Vec::len).sum();
-        let selection =
-            (branches >= FEWEST_SELECTED).then(|| u32::try_from(self.plan.selections.len()).unwrap_or(u32::MAX));
+        let selection = (branches > 0).then(|| u32::try_from(self.plan.selections.len()).unwrap_or(u32::MAX));
         if let Some(selection) = selection {
             let units = Vec::with_capacity(branches);
             self.plan.selections.push(Selection {
