@@ -6,7 +6,7 @@ use crate::bundle::DEFAULT_ENTRYPOINT;
 use crate::context::{Context, Held};
 use crate::eval::{
     Buffers, Entrypoint, Field, Judged, Parts, Program, Scanned, Scratch, Sources, Value, Verdicts, Wanted, built,
-    request, scan,
+    emptied, request, scan,
 };
 use crate::identity::Identity;
 use crate::request::BadInput;
@@ -77,7 +77,7 @@ impl Desk {
             (Held::Built(_), None) => {}
         }
         let judged = self.evaluate((program, entrypoint), now_ns, &fields);
-        self.fields = given_back(fields);
+        self.fields = emptied(fields);
         Ok(judged)
     }
 
@@ -125,7 +125,7 @@ impl Desk {
 
     /// Takes the memory of a page back.
     pub(crate) fn put_back(&mut self, fields: Vec<Field<'_>>) {
-        self.fields = given_back(fields);
+        self.fields = emptied(fields);
     }
 
     fn evaluate(
@@ -140,15 +140,9 @@ impl Desk {
     }
 }
 
-/// The memory of a vector, for items of another lifetime: collecting in place keeps it (`std::vec`, "in-place iteration").
+/// The memory of the last fields, for as many new ones.
 fn lent<'i>(fields: &mut Vec<Field<'static>>, len: usize) -> Vec<Field<'i>> {
-    let mut lent: Vec<Field<'i>> = given_back(std::mem::take(fields));
+    let mut lent: Vec<Field<'i>> = emptied(std::mem::take(fields));
     lent.resize_with(len, Field::default);
     lent
-}
-
-fn given_back<'i>(mut fields: Vec<Field<'_>>) -> Vec<Field<'i>> {
-    fields.clear();
-    // There are none: only the memory is kept.
-    fields.into_iter().map(|_| Field::Absent).collect()
 }

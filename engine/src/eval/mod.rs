@@ -1,10 +1,10 @@
 //! Deciding: a bundle made into a program, an input, a value, a verdict.
 //!
 //! Rego means OPA's Rego, so all of it is here: [`syntax`] reads modules, [`compile`] rewrites and checks them as OPA's
-//! compiler does, [`plan`] makes a flat program of them, [`machine`] runs it with [`builtins`] over [`value`]s. Each of
-//! these knows only those behind it. On top, [`program`] is a bundle's policy as the engine asks it, [`input`] makes the
-//! document that it is asked about, and [`verdict`] maps what it says to an effect, where everything that isn't plainly an
-//! allow is a deny.
+//! compiler does, [`plan`] makes a flat program of them, [`index`] finds which of a plan's definitions have to be run, and
+//! [`machine`] runs those with [`builtins`] over [`value`]s. [`input`] reads what they are asked about: the whole of it, or
+//! the fields that can be read. On top, [`program`] is a bundle's policy as the engine asks it, and [`verdict`] maps what it
+//! says to an effect, where everything that isn't plainly an allow is a deny.
 
 mod admission;
 mod analysis;
@@ -31,7 +31,7 @@ pub(crate) use self::input::parts::{Parts, Sources};
 pub(crate) use self::input::request::Scanned;
 pub(crate) use self::input::scratch::Scratch;
 pub(crate) use self::input::{built, document, read_strict, request, scan};
-pub(crate) use self::machine::Buffers;
+pub(crate) use self::machine::{Buffers, emptied};
 pub use self::program::RemoteData;
 pub(crate) use self::program::{Entrypoint, Evaluated, Program};
 pub(crate) use self::value::Value;

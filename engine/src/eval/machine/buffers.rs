@@ -48,7 +48,7 @@ impl Buffers {
 }
 
 /// The memory of a vector, for items of another lifetime: collecting in place keeps it (`std::vec`, "in-place iteration").
-fn emptied<A, B>(mut items: Vec<A>) -> Vec<B> {
+pub(crate) fn emptied<A, B>(mut items: Vec<A>) -> Vec<B> {
     items.clear();
     if items.capacity() > MAX_KEPT {
         return Vec::new();

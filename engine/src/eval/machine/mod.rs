@@ -31,5 +31,5 @@ mod slot;
 mod step;
 
 pub(crate) use self::answer::{Answer, Findings, Halt, HaltKind, Known, Swallowed};
-pub(crate) use self::buffers::Buffers;
+pub(crate) use self::buffers::{Buffers, emptied};
 pub(crate) use self::run::{Entry, Query};
